@@ -1,0 +1,146 @@
+"""Calls to a peer: errors → retry → breaker → trace around every RPC of a generated stub."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn, Protocol, Self, TypeVar
+
+import grpc
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.descriptor_pool import Default
+
+from pentad_chassis.clock import SystemClock
+from pentad_chassis.config import Settings
+from pentad_chassis.credentials import channel_credentials
+from pentad_chassis.hop import Hop, Metadata, ResponseStream
+from pentad_chassis.policy import Breaker
+from pentad_chassis.telemetry import Telemetry
+
+_SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+
+OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.use_local_subchannel_pool", 1),  # five services of one process share no connection
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),  # one retry layer, above the transport
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),  # a peer that is back is found within that time
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+)
+
+_Response = TypeVar("_Response")
+_Element_co = TypeVar("_Element_co", covariant=True)
+
+
+class _Stream(Protocol[_Element_co]):
+    def __aiter__(self) -> AsyncIterator[_Element_co]: ...
+
+    def cancel(self) -> bool: ...
+
+
+@asynccontextmanager
+async def open_channel(
+    peer: str,
+    address: str,
+    config: Settings,
+    telemetry: Telemetry,
+    *,
+    metadata: Metadata = (),
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Connect generated stubs to `peer`; `metadata` goes with every call."""
+    breaker = Breaker(peer, SystemClock())
+    hop = Hop(peer, breaker, telemetry, metadata)
+    credentials = channel_credentials(config)
+    inner = (
+        grpc.aio.insecure_channel(address, options=OPTIONS)
+        if credentials is None
+        else grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+    )
+    async with inner:
+        yield _Channel(inner, hop)
+
+
+@asynccontextmanager
+async def reading(call: _Stream[_Response]) -> AsyncIterator[AsyncIterator[_Response]]:
+    """Read a response stream inside the block; leaving it early cancels the RPC at the peer."""
+    try:
+        yield call.__aiter__()
+    finally:
+        call.cancel()
+
+
+class _Channel(grpc.aio.Channel):
+    """Hands stubs callables that go through a hop; a stub cannot tell the difference."""
+
+    def __init__(self, inner: grpc.aio.Channel, hop: Hop) -> None:
+        self._inner = inner
+        self._hop = hop
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Callable[..., bytes] | None = None,
+        response_deserializer: Callable[..., Any] | None = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's signature
+    ) -> Any:
+        inner = self._inner.unary_unary(method, request_serializer, response_deserializer)
+        hop, retryable = self._hop, is_idempotent(method)
+
+        async def call(request: Any, *, timeout: float | None = None) -> Any:
+            return await hop.unary(inner, request, timeout, method=method, retryable=retryable)
+
+        return call
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Callable[..., bytes] | None = None,
+        response_deserializer: Callable[..., Any] | None = None,
+        _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's signature
+    ) -> Any:
+        inner = self._inner.unary_stream(method, request_serializer, response_deserializer)
+        hop, retryable = self._hop, is_idempotent(method)
+
+        def call(request: Any, *, timeout: float | None = None) -> ResponseStream:
+            return hop.stream(inner, request, timeout, method=method, retryable=retryable)
+
+        return call
+
+    def stream_unary(self, *_: Any, **__: Any) -> Any:
+        return _no_request_streams
+
+    def stream_stream(self, *_: Any, **__: Any) -> Any:
+        return _no_request_streams
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._inner.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:  # noqa: FBT001, FBT002 - grpc's signature
+        return self._inner.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._inner.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._inner.channel_ready()
+
+
+def _no_request_streams(*_: Any, **__: Any) -> NoReturn:
+    raise NotImplementedError("no RPC of Pentad streams requests")
+
+
+def is_idempotent(method: str) -> bool:
+    """Whether the proto of `/package.Service/Method` allows the call to be repeated."""
+    descriptor = Default().FindMethodByName(method[1:].replace("/", "."))
+    level = descriptor.GetOptions().idempotency_level
+    return level in {MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT}

@@ -1,0 +1,67 @@
+"""Settings from the environment: frozen, typed, every problem reported at once."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConfigInvalid(Exception):
+    """The environment holds settings that cannot be used; `problems` has a line for each."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """Base of every service's `Config`; a subclass names its `env_prefix`.
+
+    Fields have working defaults, so that an empty environment starts a service on loopback.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    address: str = "127.0.0.1:0"
+    """Where to listen: `HOST:PORT`, or `unix:PATH` for callers on the same machine."""
+
+    tls_cert_file: Path | None = None
+    """This service's certificate chain, PEM. With key and CA it makes every hop mutual TLS."""
+
+    tls_key_file: Path | None = None
+    """The certificate's private key, PEM."""
+
+    tls_ca_file: Path | None = None
+    """Certificates that peers must be signed by, PEM."""
+
+    insecure_network: bool = False
+    """Allow listening beyond loopback without TLS, for networks that encrypt by themselves."""
+
+    max_in_flight: int = 1000
+    """Unary calls served at once; more are refused with OVERLOADED."""
+
+    max_streams: int = 10_000
+    """Response streams open at once; more are refused with OVERLOADED."""
+
+    drain_delay_s: float = 0.0
+    """Time between turning NOT_SERVING and refusing calls; 1 s where clients balance by health."""
+
+    drain_grace_s: float = 10.0
+    """Time for calls in flight to finish when the service stops."""
+
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment, or raise ConfigInvalid with every problem in it."""
+        try:
+            return cls()
+        except ValidationError as invalid:
+            prefix = str(cls.model_config.get("env_prefix", ""))
+            problems = tuple(
+                f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
+                for e in invalid.errors(include_input=False, include_url=False)
+            )
+            raise ConfigInvalid(problems) from None

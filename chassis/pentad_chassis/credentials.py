@@ -1,0 +1,56 @@
+"""Who may talk to whom: mutual TLS between services, and nothing open to the network by default."""
+
+import grpc
+
+from pentad_chassis.config import ConfigInvalid, Settings
+
+_LOOPBACK = ("127.", "localhost:", "[::1]:", "unix:", "unix-abstract:")
+
+
+def server_credentials(config: Settings, *, public: bool) -> grpc.ServerCredentials | None:
+    """Return TLS credentials, or None for plain text.
+
+    Services require their callers' certificates; the public edge has its own authentication.
+    """
+    pem = _read(config)
+    if pem is None:
+        return None
+    key, certificate, ca = pem
+    return grpc.ssl_server_credentials(
+        [(key, certificate)], root_certificates=ca, require_client_auth=not public
+    )
+
+
+def channel_credentials(config: Settings) -> grpc.ChannelCredentials | None:
+    """Return TLS credentials, or None for plain text."""
+    pem = _read(config)
+    if pem is None:
+        return None
+    key, certificate, ca = pem
+    return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def check_exposure(config: Settings) -> None:
+    """Raise ConfigInvalid when `config` would open a port to the network without credentials."""
+    if config.address.startswith(_LOOPBACK) or config.insecure_network or config.tls_cert_file:
+        return
+    prefix = str(config.model_config.get("env_prefix", ""))
+    problem = (
+        f"{prefix}ADDRESS: {config.address} is open to the network; set {prefix}TLS_CERT_FILE, "
+        f"_TLS_KEY_FILE and _TLS_CA_FILE, or {prefix}INSECURE_NETWORK=true where the network "
+        "itself is encrypted"
+    )
+    raise ConfigInvalid((problem,))
+
+
+def _read(config: Settings) -> tuple[bytes, bytes, bytes] | None:
+    files = (config.tls_key_file, config.tls_cert_file, config.tls_ca_file)
+    if not any(files):
+        return None
+    key, certificate, ca = files
+    if key is None or certificate is None or ca is None:
+        raise ConfigInvalid(("TLS needs all of TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE",))
+    try:
+        return key.read_bytes(), certificate.read_bytes(), ca.read_bytes()
+    except OSError as error:
+        raise ConfigInvalid((f"TLS file cannot be read: {error.filename}",)) from None

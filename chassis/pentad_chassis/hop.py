@@ -1,0 +1,247 @@
+"""What every call to one peer shares: breaker, retry budget, deadline and a span an attempt."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from pentad_chassis import policy
+from pentad_chassis.calls import remaining_s
+from pentad_chassis.errors import DeadlineExceeded, ServiceError
+from pentad_chassis.policy import Breaker, Outcome, RetryBudget
+from pentad_chassis.semconv import RPC_METHOD, RPC_SYSTEM_NAME
+from pentad_chassis.status import from_grpc
+from pentad_chassis.telemetry import Telemetry, fail, traceparent
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+_JITTER = wait_random_exponential(multiplier=policy.BACKOFF_S, max=policy.BACKOFF_MAX_S)
+_PATIENCE_S = 1.0
+"""A call given less time than this that runs out of it says nothing of its peer's health."""
+
+
+class Hop:
+    """The way to one peer."""
+
+    def __init__(
+        self, peer: str, breaker: Breaker, telemetry: Telemetry, metadata: Metadata = ()
+    ) -> None:
+        self._peer = peer
+        self._breaker = breaker
+        self._telemetry = telemetry
+        self._metadata = metadata
+        self._budget = RetryBudget()
+
+    async def unary(
+        self, inner: Any, request: Any, timeout: float | None, *, method: str, retryable: bool
+    ) -> Any:
+        """Return the peer's answer, or raise the ServiceError it sent."""
+        deadline = time.monotonic() + policy.call_timeout(
+            timeout, remaining_s(), policy.DEFAULT_TIMEOUT_S
+        )
+
+        async def attempt() -> Any:
+            tried = self._begin(method, deadline)
+            try:
+                response = await inner(
+                    request, timeout=deadline - time.monotonic(), metadata=tried.metadata
+                )
+            except BaseException as error:  # noqa: BLE001 - every end settles the attempt
+                raise tried.failed(error) from None
+            tried.succeeded()
+            return response
+
+        return await self._persist(attempt, deadline, retryable=retryable)
+
+    def stream(
+        self, inner: Any, request: Any, timeout: float | None, *, method: str, retryable: bool
+    ) -> "ResponseStream":
+        """Return the peer's answers as a stream, opened when it is first read."""
+        deadline = time.monotonic() + policy.call_timeout(
+            timeout, remaining_s(), policy.DEFAULT_STREAM_TIMEOUT_S
+        )
+
+        def open_call() -> tuple["Attempt", Any]:
+            tried = self._begin(method, deadline)
+            left = deadline - time.monotonic()
+            return tried, inner(request, timeout=left, metadata=tried.metadata)
+
+        async def first(stream: Callable[[], Awaitable[Any]]) -> Any:
+            return await self._persist(stream, deadline, retryable=retryable)
+
+        return ResponseStream(open_call, first)
+
+    def _begin(self, method: str, deadline: float) -> "Attempt":
+        generation = self._breaker.permit()
+        patient = deadline - time.monotonic() >= _PATIENCE_S
+        return Attempt(self, generation, self._start_span(method), patient=patient)
+
+    def _start_span(self, method: str) -> Span | None:
+        # Background work, such as a long poll, belongs to no trace and starts none.
+        if not trace.get_current_span().get_span_context().is_valid:
+            return None
+        attributes = {RPC_SYSTEM_NAME: "grpc", RPC_METHOD: method[1:]}
+        span: Span = self._telemetry.tracer.start_span(
+            method[1:], kind=SpanKind.CLIENT, attributes=attributes
+        )
+        return span
+
+    async def _persist(
+        self, attempt: Callable[[], Awaitable[Any]], deadline: float, *, retryable: bool
+    ) -> Any:
+        """Try once at no extra cost; only a failure that a retry may mend meets tenacity."""
+        try:
+            return await attempt()
+        except ServiceError as error:
+            if not (retryable and self._may_retry(error)):
+                raise
+            first: list[ServiceError] = [error]
+
+        async def again() -> Any:
+            if first:
+                raise first.pop()
+            return await attempt()
+
+        retrying = AsyncRetrying(
+            stop=lambda state: (
+                stop_after_attempt(policy.ATTEMPTS)(state)
+                or time.monotonic() + state.upcoming_sleep > deadline
+            ),
+            wait=_wait,
+            retry=retry_if_exception(self._may_retry),
+            reraise=True,
+        )
+        try:
+            return await retrying(again)
+        except ServiceError as error:
+            error.retried = True
+            raise
+
+    def _may_retry(self, error: BaseException) -> bool:
+        return isinstance(error, ServiceError) and policy.may_retry(error) and self._budget.allows()
+
+    def settle(self, generation: int, outcome: Outcome) -> None:
+        """Tell breaker and budget how an attempt went."""
+        self._breaker.settle(generation, outcome)
+        if outcome is Outcome.OK:
+            self._budget.succeeded()
+        elif outcome is Outcome.FAILED:
+            self._budget.failed()
+
+    @property
+    def peer(self) -> str:
+        """The peer's name."""
+        return self._peer
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with every call."""
+        return self._metadata
+
+
+class Attempt:
+    """One try of one call; settled once, however it ends."""
+
+    def __init__(self, hop: Hop, generation: int, span: Span | None, *, patient: bool) -> None:
+        self._hop = hop
+        self._generation = generation
+        self._span = span
+        self._patient = patient
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with this attempt: the hop's own, and the trace."""
+        if self._span is None:
+            return self._hop.metadata
+        return (*self._hop.metadata, ("traceparent", traceparent(self._span)))
+
+    def answered(self) -> None:
+        """The peer is there; the call goes on."""
+        self._hop.settle(self._generation, Outcome.OK)
+
+    def succeeded(self) -> None:
+        """The call ended well."""
+        self.answered()
+        self.ended()
+
+    def failed(self, error: BaseException) -> BaseException:
+        """The call ended with `error`; return what its caller is to see."""
+        if isinstance(error, grpc.aio.AioRpcError):
+            error = from_grpc(error, self._hop.peer)
+        outcome = policy.outcome_of(error)
+        if isinstance(error, DeadlineExceeded) and not self._patient:
+            outcome = Outcome.NEUTRAL
+        self._hop.settle(self._generation, outcome)
+        if self._span is not None:
+            fail(self._span, getattr(error, "reason", type(error).__name__))
+        self.ended()
+        return error
+
+    def left(self) -> None:
+        """The caller lost interest, which says nothing of the peer."""
+        self._hop.settle(self._generation, Outcome.NEUTRAL)
+        self.ended()
+
+    def ended(self) -> None:
+        """The call is over."""
+        if self._span is not None:
+            self._span.end()
+            self._span = None
+
+
+class ResponseStream:
+    """The answers of a streaming call. It is retried until its first answer, and never after."""
+
+    def __init__(
+        self,
+        open_call: Callable[[], tuple[Attempt, Any]],
+        first: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+    ) -> None:
+        self._open_call = open_call
+        self._first = first
+        self._attempt: Attempt | None = None
+        self._call: Any = None
+
+    def __aiter__(self) -> "ResponseStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        response = await (self._first(self._begin) if self._call is None else self._read())
+        if response is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return response
+
+    async def _begin(self) -> Any:
+        self._attempt, self._call = self._open_call()
+        return await self._read()
+
+    async def _read(self) -> Any:
+        assert self._attempt is not None, "a stream is read after it is opened"
+        try:
+            response = await self._call.read()
+        except BaseException as error:  # noqa: BLE001 - every end settles the attempt
+            self._call.cancel()
+            raise self._attempt.failed(error) from None
+        if response is grpc.aio.EOF:
+            self._attempt.succeeded()
+        else:
+            self._attempt.answered()
+        return response
+
+    def cancel(self) -> bool:
+        """End the call at the peer, unless it has ended."""
+        if self._call is None or self._attempt is None:
+            return False
+        self._attempt.left()
+        return bool(self._call.cancel())
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = getattr(error, "retry_after_s", None) or 0.0
+    return max(float(asked), _JITTER(state))

@@ -1,0 +1,128 @@
+"""Servers: health for each service, reflection, and a stop that loses no call."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from pentad_chassis.calls import Caller, caller, remaining_s
+from pentad_chassis.config import Settings
+from pentad_chassis.credentials import check_exposure, server_credentials
+from pentad_chassis.errors import FailedPrecondition
+from pentad_chassis.handling import Authenticate, Context, Handling
+from pentad_chassis.telemetry import Telemetry
+
+__all__ = ["Caller", "Context", "caller", "remaining_s", "serving"]
+
+_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+_PUBLIC_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+
+_OPTIONS: Sequence[tuple[str, Any]] = (
+    ("grpc.so_reuseport", 0),  # a second instance on the port must fail, not share its calls
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_connection_age_ms", 300_000),  # so that new replicas get their share
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+
+Add = Callable[[Any], None]
+
+
+class AddressInUse(FailedPrecondition):
+    """Another process listens where this one is to."""
+
+    reason = "ADDRESS_IN_USE"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"cannot listen on {address}: another process does, or the address is not this host's",
+            address=address,
+        )
+
+
+@asynccontextmanager
+async def serving(
+    config: Settings,
+    telemetry: Telemetry,
+    services: Sequence[Add],
+    authenticate: Authenticate | None = None,
+    parked: frozenset[str] = frozenset(),
+) -> AsyncIterator[None]:
+    """Serve on `config.address` while the block runs; then drain.
+
+    `services` are generated `add_…Servicer_to_server` functions with their servicers. Calls of
+    `parked` methods (`/package.Service/Method`) only wait for something to happen: a stop ends
+    them at once with DRAINING, and lets all others finish.
+    """
+    check_exposure(config)
+    handling = Handling(config, telemetry, authenticate, parked)
+    size = _PUBLIC_MESSAGE_BYTES_MAX if authenticate else _MESSAGE_BYTES_MAX
+    server = grpc.aio.server(
+        options=(
+            *_OPTIONS,
+            ("grpc.max_receive_message_length", size),
+            ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+        )
+    )
+    registry = _Registry(server, handling)
+    for add in services:
+        add(registry)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection(
+        (*registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    with _listening_errors(config.address):
+        credentials = server_credentials(config, public=authenticate is not None)
+        if credentials is None:
+            server.add_insecure_port(config.address)
+        else:
+            server.add_secure_port(config.address, credentials)
+        await server.start()
+    for name in ("", *registry.names):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    telemetry.log.info("serving", address=config.address)
+    try:
+        yield
+    finally:
+        await checks.enter_graceful_shutdown()
+        await asyncio.sleep(config.drain_delay_s)
+        await handling.drain(config.drain_grace_s)
+        await server.stop(grace=0.1)
+        telemetry.log.info("stopped")
+
+
+class _Registry:
+    """Stands where generated code expects a server, and surrounds what it registers."""
+
+    def __init__(self, server: grpc.aio.Server, handling: Handling) -> None:
+        self._server = server
+        self._handling = handling
+        self.names: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Pass over the same handlers in their other form."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Register the methods of one service."""
+        self.names.append(service)
+        surrounded = {
+            name: self._handling.surround(f"/{service}/{name}", handler)
+            for name, handler in handlers.items()
+        }
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, surrounded),)
+        )
+
+
+@contextmanager
+def _listening_errors(address: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError:
+        raise AddressInUse(address) from None

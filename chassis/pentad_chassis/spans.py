@@ -1,0 +1,92 @@
+"""Finished spans on their way to the state service, which keeps the recent ones."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+
+from pentad.state.v1 import trace_service_pb2 as pb
+from pentad_chassis.errors import ServiceError
+
+if TYPE_CHECKING:
+    from pentad_chassis.telemetry import Telemetry
+
+_KEPT = 10_000
+"""Spans held at most; older ones are dropped, for a trace must never hold up its run."""
+
+_BATCH = 500
+_INTERVAL_S = 0.2
+_KINDS = {SpanKind.SERVER: pb.Span.KIND_SERVER, SpanKind.CLIENT: pb.Span.KIND_CLIENT}
+
+
+class SpanBuffer(SpanProcessor):
+    """Holds finished spans, sampled ones only, until somebody takes them."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._ended: deque[ReadableSpan] = deque(maxlen=_KEPT)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep the span; called by OpenTelemetry."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            self._ended.append(span)
+
+    def take(self) -> list[pb.Span]:
+        """Return the oldest spans, up to a batch of them, and forget them."""
+        count = min(_BATCH, len(self._ended))
+        return [to_proto(self._ended.popleft(), self._service) for _ in range(count)]
+
+
+@asynccontextmanager
+async def recording_spans(
+    telemetry: "Telemetry", record: Callable[[list[pb.Span]], Awaitable[object]]
+) -> AsyncIterator[None]:
+    """Hand finished spans to `record` while the block runs; what it refuses is dropped."""
+
+    async def flush() -> None:
+        while spans := telemetry.spans.take():
+            try:
+                await record(spans)
+            except ServiceError as error:
+                telemetry.log.debug("spans dropped", count=len(spans), reason=error.reason)
+                return
+
+    async def keep_flushing() -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            await flush()
+
+    task = asyncio.create_task(keep_flushing())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await flush()
+
+
+def to_proto(span: ReadableSpan, service: str) -> pb.Span:
+    """Return the span as it is stored."""
+    assert span.context is not None, "a finished span has a context"
+    return pb.Span(
+        trace_id=f"{span.context.trace_id:032x}",
+        span_id=f"{span.context.span_id:016x}",
+        parent_span_id=f"{span.parent.span_id:016x}" if span.parent else "",
+        service=service,
+        name=span.name,
+        kind=_KINDS.get(span.kind, pb.Span.KIND_INTERNAL),
+        start_time=_time(span.start_time),
+        end_time=_time(span.end_time),
+        failed=span.status.status_code is StatusCode.ERROR,
+        attributes={key: str(value) for key, value in (span.attributes or {}).items()},
+    )
+
+
+def _time(nanoseconds: int | None) -> Timestamp:
+    seconds, nanos = divmod(nanoseconds or 0, 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)

@@ -1,0 +1,374 @@
+"""A real server and a real channel, with a servicer that does as it is told."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from pentad.state.v1 import entry_service_pb2 as entries
+from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
+from pentad.state.v1 import run_service_pb2 as runs
+from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
+from pentad_chassis.channel import is_idempotent, open_channel, reading
+from pentad_chassis.config import Settings
+from pentad_chassis.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    Internal,
+    NotFound,
+    ResourceExhausted,
+    ServiceError,
+    Unavailable,
+)
+from pentad_chassis.server import AddressInUse, Context, remaining_s, serving
+from pentad_chassis.telemetry import (
+    Telemetry,
+    current_traceparent,
+    open_telemetry,
+    silent_telemetry,
+)
+
+if TYPE_CHECKING:
+    from pentad.state.v1.entry_service_pb2_grpc import EntryServiceAsyncStub
+    from pentad.state.v1.run_service_pb2_grpc import RunServiceAsyncStub
+
+Answer = Callable[[entries.GetEntryRequest], Awaitable[entries.GetEntryResponse]]
+
+
+class Entries(entries_grpc.EntryServiceServicer):
+    """Answers as `answer` says, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.answer: Answer = self.echo
+
+    async def echo(self, request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        return entries.GetEntryResponse(entry=entries.Entry(key=request.key))
+
+    async def GetEntry(
+        self, request: entries.GetEntryRequest, context: Context
+    ) -> entries.GetEntryResponse:
+        self.calls += 1
+        return await self.answer(request)
+
+    async def PutEntry(
+        self, request: entries.PutEntryRequest, context: Context
+    ) -> entries.PutEntryResponse:
+        self.calls += 1
+        raise Unavailable("not now")
+
+
+class Runs(runs_grpc.RunServiceServicer):
+    """Streams ten events, then waits until somebody leaves."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    async def TailRun(
+        self, request: runs.TailRunRequest, context: Context
+    ) -> AsyncIterator[runs.TailRunResponse]:
+        try:
+            for seq in range(10):
+                response = runs.TailRunResponse()
+                response.events.add(seq=seq)
+                yield response
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+
+class Fixture:
+    def __init__(self, path: Path) -> None:
+        self.address = f"unix:{path}/s"
+        self.entries = Entries()
+        self.runs = Runs()
+
+    @asynccontextmanager
+    async def server(
+        self, telemetry: Telemetry | None = None, max_in_flight: int = 100
+    ) -> AsyncIterator[None]:
+        async with serving(
+            Settings(address=self.address, max_in_flight=max_in_flight),
+            telemetry or silent_telemetry("state"),
+            [
+                partial(entries_grpc.add_EntryServiceServicer_to_server, self.entries),
+                partial(runs_grpc.add_RunServiceServicer_to_server, self.runs),
+            ],
+            parked=frozenset({"/pentad.state.v1.RunService/TailRun"}),
+        ):
+            yield
+
+    @asynccontextmanager
+    async def stub(
+        self, telemetry: Telemetry | None = None
+    ) -> AsyncIterator["EntryServiceAsyncStub"]:
+        async with open_channel(
+            "state", self.address, Settings(), telemetry or silent_telemetry("test")
+        ) as channel:
+            yield entries_grpc.EntryServiceStub(channel)
+
+    @asynccontextmanager
+    async def run_stub(self) -> AsyncIterator["RunServiceAsyncStub"]:
+        async with open_channel(
+            "state", self.address, Settings(), silent_telemetry("test")
+        ) as channel:
+            yield runs_grpc.RunServiceStub(channel)
+
+
+@pytest.fixture
+def hop(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
+    return Fixture(tmp_path_factory.mktemp("h"))
+
+
+REQUEST = entries.GetEntryRequest(scope="s", key="k")
+
+
+async def test_an_answer_comes_back(hop: Fixture) -> None:
+    async with hop.server(), hop.stub() as stub:
+        assert (await stub.GetEntry(REQUEST)).entry.key == "k"
+
+
+async def test_an_error_keeps_class_reason_and_metadata(hop: Fixture) -> None:
+    class EntryNotFound(NotFound):
+        reason = "ENTRY_NOT_FOUND"
+
+    async def refuse(_: object) -> entries.GetEntryResponse:
+        raise EntryNotFound("no entry 'k'", key="k")
+
+    hop.entries.answer = refuse
+    async with hop.server(), hop.stub() as stub:
+        with pytest.raises(NotFound) as caught:
+            await stub.GetEntry(REQUEST)
+
+    assert caught.value.reason == "ENTRY_NOT_FOUND"
+    assert caught.value.metadata == {"key": "k"}
+    assert hop.entries.calls == 1
+
+
+async def test_a_defect_tells_nothing_of_itself(hop: Fixture) -> None:
+    async def fail(_: object) -> entries.GetEntryResponse:
+        raise KeyError("secret")
+
+    hop.entries.answer = fail
+    async with hop.server(), hop.stub() as stub:
+        with pytest.raises(Internal) as caught:
+            await stub.GetEntry(REQUEST)
+
+    assert "secret" not in str(caught.value)
+
+
+async def test_an_idempotent_call_outlives_a_hiccup(hop: Fixture) -> None:
+    async def hiccup(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        if hop.entries.calls < 3:
+            raise Unavailable("not now")
+        return await hop.entries.echo(request)
+
+    hop.entries.answer = hiccup
+    async with hop.server(), hop.stub() as stub:
+        await stub.GetEntry(REQUEST)
+
+    assert hop.entries.calls == 3
+
+
+async def test_a_call_that_may_not_be_repeated_is_sent_once(hop: Fixture) -> None:
+    async with hop.server(), hop.stub() as stub:
+        with pytest.raises(Unavailable):
+            await stub.PutEntry(entries.PutEntryRequest())
+
+    assert hop.entries.calls == 1
+
+
+async def test_retries_used_up_are_not_multiplied_upstream(hop: Fixture) -> None:
+    async def gone(_: object) -> entries.GetEntryResponse:
+        error = Unavailable("not now")
+        error.retried = True
+        raise error
+
+    hop.entries.answer = gone
+    async with hop.server(), hop.stub() as stub:
+        with pytest.raises(Unavailable):
+            await stub.GetEntry(REQUEST)
+
+    assert hop.entries.calls == 1
+
+
+async def test_a_peer_that_is_away_opens_the_circuit_and_is_found_when_back(hop: Fixture) -> None:
+    async with hop.stub() as stub:
+        error: ServiceError = Internal("none yet")
+        for _ in range(10):
+            with pytest.raises(Unavailable) as caught:
+                await stub.GetEntry(REQUEST)
+            error = caught.value
+        assert error.reason == CircuitOpen.reason
+        assert error.retry_after_s is not None
+
+        async with hop.server(), asyncio.timeout(10):
+            while True:
+                try:
+                    await stub.GetEntry(REQUEST)
+                    break
+                except Unavailable as again:
+                    await asyncio.sleep(again.retry_after_s or 0.05)
+
+
+async def test_a_deadline_is_passed_on_and_trimmed(hop: Fixture) -> None:
+    seen: list[float] = []
+
+    async def measure(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        seen.append(remaining_s() or 0.0)
+        return await hop.entries.echo(request)
+
+    hop.entries.answer = measure
+    async with hop.server(), hop.stub() as stub:
+        await stub.GetEntry(REQUEST, timeout=5.0)
+
+    assert 0 < seen[0] < 4.99
+
+
+async def test_a_deadline_that_passes_is_a_typed_error(hop: Fixture) -> None:
+    async def hang(_: object) -> entries.GetEntryResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    hop.entries.answer = hang
+    async with hop.server(), hop.stub() as stub:
+        with pytest.raises(DeadlineExceeded):
+            await stub.GetEntry(REQUEST, timeout=0.1)
+
+
+async def test_a_cancelled_caller_cancels_the_handler(hop: Fixture) -> None:
+    begun, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: object) -> entries.GetEntryResponse:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    hop.entries.answer = hang
+    async with hop.server(), hop.stub() as stub:
+        task = asyncio.ensure_future(stub.GetEntry(REQUEST))
+        await asyncio.wait_for(begun.wait(), 5)
+        task.cancel()
+        await asyncio.wait_for(cancelled.wait(), 5)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_leaving_a_stream_ends_it_at_the_peer(hop: Fixture) -> None:
+    async with hop.server(), hop.run_stub() as stub:
+        async with reading(stub.TailRun(runs.TailRunRequest())) as responses:
+            async for response in responses:
+                if response.events[0].seq == 3:
+                    break
+        await asyncio.wait_for(hop.runs.left.wait(), 5)
+
+
+async def test_a_stop_ends_calls_that_only_wait_and_lets_the_others_finish(hop: Fixture) -> None:
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        begun.set()
+        await finish.wait()
+        return await hop.entries.echo(request)
+
+    hop.entries.answer = slow
+    async with hop.stub() as stub, hop.run_stub() as run_stub:
+        async with hop.server():
+            call = asyncio.ensure_future(stub.GetEntry(REQUEST))
+            await asyncio.wait_for(begun.wait(), 5)
+            tail = reading(run_stub.TailRun(runs.TailRunRequest()))
+            responses = await tail.__aenter__()
+            for _ in range(10):
+                await anext(responses)
+            waiting = asyncio.ensure_future(anext(responses))
+            waiting.add_done_callback(lambda _: finish.set())
+        with pytest.raises(Unavailable) as caught:
+            await waiting
+        await tail.__aexit__(None, None, None)
+        assert caught.value.reason == "DRAINING"
+        assert (await call).entry.key == "k"
+
+
+async def test_more_calls_than_there_is_room_for_are_refused_at_once(hop: Fixture) -> None:
+    begun, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        begun.set()
+        await finish.wait()
+        return await hop.entries.echo(request)
+
+    hop.entries.answer = slow
+    async with hop.server(max_in_flight=1), hop.stub() as stub:
+        call = asyncio.ensure_future(stub.GetEntry(REQUEST))
+        await asyncio.wait_for(begun.wait(), 5)
+        with pytest.raises(ResourceExhausted) as caught:
+            await stub.GetEntry(REQUEST)
+        finish.set()
+        await call
+
+    assert caught.value.reason == "OVERLOADED"
+    assert caught.value.retry_after_s
+
+
+async def test_one_trace_crosses_the_hop(hop: Fixture) -> None:
+    client, server = open_telemetry("client"), open_telemetry("server")
+    inside: list[str] = []
+
+    async def look(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        inside.append(current_traceparent())
+        return await hop.entries.echo(request)
+
+    hop.entries.answer = look
+    async with hop.server(server), hop.stub(client) as stub:
+        with client.span("root"):
+            await stub.GetEntry(REQUEST)
+
+    called, root = client.spans.take()
+    (served,) = server.spans.take()
+    assert called.trace_id == root.trace_id == served.trace_id
+    assert called.parent_span_id == root.span_id
+    assert served.parent_span_id == called.span_id
+    assert inside[0].split("-")[1] == root.trace_id
+
+
+async def test_background_calls_start_no_trace(hop: Fixture) -> None:
+    client, server = open_telemetry("client"), open_telemetry("server")
+    async with hop.server(server), hop.stub(client) as stub:
+        await stub.GetEntry(REQUEST)
+
+    assert client.spans.take() == []
+    assert server.spans.take() == []
+
+
+async def test_health_answers_for_every_service(hop: Fixture) -> None:
+    async with hop.server(), grpc.aio.insecure_channel(hop.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "pentad.state.v1.EntryService", "pentad.state.v1.RunService"):
+            request = health_pb2.HealthCheckRequest(service=name)
+            response = await stub.Check(request)  # type: ignore[attr-defined]
+            assert response.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_an_address_in_use_is_said_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(AddressInUse):
+            async with serving(Settings(address=address), silent_telemetry("state"), []):
+                pass
+
+
+def test_repeatability_is_read_from_the_protos() -> None:
+    assert is_idempotent("/pentad.state.v1.EntryService/GetEntry")
+    assert not is_idempotent("/pentad.state.v1.EntryService/PutEntry")
