@@ -4,26 +4,77 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MEMBERS := protos chassis services/state services/tools services/executor services/orchestrator services/gateway deploy/allinone cli
 SOURCES := chassis services deploy cli tests bench examples protos/generate.py
+BUF := npx --yes @bufbuild/buf@1.75.0
+BASE ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock protos
+.PHONY: help install up demo test test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench clean
 
 help: ## Print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("Pentad needs Python 3.11 or newer; try make PYTHON=python3.13") if sys.version_info < (3, 11) else 0'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
+	@echo "Installing into $(VENV); this happens once and takes about a minute."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(MEMBERS:%=-e ./%)
 	@touch $@
 
 install: $(BIN)/.installed ## Install everything into .venv
 
-lock: ## Pin every dependency anew in requirements.lock
+up: install ## Start the suite; Ctrl-C stops it
+	@$(BIN)/pentad up
+
+demo: install ## Run a five-service job over a real CSV, and show its trace
+	@$(BIN)/python examples/demo.py
+
+test: install ## Run all tests
+	$(BIN)/pytest
+
+test-unit: install ## Run the tests that need no server
+	$(BIN)/pytest tests/unit tests/integration
+
+test-contract: install ## Run the state suite against real engines
+	$(BIN)/pytest tests/contract
+
+test-system: install ## Run the tests over the public API
+	$(BIN)/pytest tests/system
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install ## Check types
+	$(BIN)/mypy $(SOURCES)
+
+contracts: install ## Check which package may import which
+	$(BIN)/lint-imports
+
+protos: install ## Generate the stubs in protos/gen
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+
+protos-check: protos ## Check that the stubs are current and the protos lint clean
+	@git diff --exit-code --stat -- protos/gen || { echo "protos/gen is not what the protos say: commit what make protos wrote"; exit 1; }
+	@if command -v npx >/dev/null; then cd protos && $(BUF) lint && $(BUF) format -d --exit-code; \
+	elif [ -n "$$CI" ]; then echo "buf needs npx, which is missing"; exit 1; \
+	else echo "skipped: buf needs npx, which is missing"; fi
+
+protos-breaking: ## Check that the protos still speak to BASE (default main)
+	cd protos && $(BUF) breaking --against '../.git#branch=$(BASE),subdir=protos'
+
+lock: install ## Pin every dependency anew in requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
 		$(foreach m,protos chassis state tools executor orchestrator gateway allinone cli,--no-emit-package pentad-$(m)) \
 		--upgrade -o requirements.lock requirements-dev.txt
 
-protos: install ## Generate the stubs in protos/gen
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/generate.py
+bench: install ## Measure a simple run beside a bare gRPC chain
+	$(BIN)/python bench/run.py
+
+clean: ## Remove what was installed and built; data under .pentad stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

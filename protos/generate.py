@@ -10,9 +10,8 @@ from grpc_tools import protoc
 HERE = Path(__file__).parent
 
 
-def main() -> int:
+def generate(gen: Path) -> int:
     """Replace `gen` with fresh stubs; return protoc's exit code."""
-    gen = HERE / "gen"
     shutil.rmtree(gen, ignore_errors=True)
     gen.mkdir()
     protos = sorted(str(p.relative_to(HERE)) for p in HERE.glob("pentad/**/*.proto"))
@@ -37,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(generate(HERE / "gen"))
