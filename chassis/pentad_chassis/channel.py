@@ -2,17 +2,18 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn, Protocol, Self, TypeVar
 
 import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.descriptor_pool import Default
 
+from pentad_chassis.breaker import Breaker
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.config import Settings
 from pentad_chassis.credentials import channel_credentials
 from pentad_chassis.hop import Hop, Metadata, ResponseStream
-from pentad_chassis.policy import Breaker
 from pentad_chassis.telemetry import Telemetry
 
 _SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
@@ -52,7 +53,8 @@ async def open_channel(
     metadata: Metadata = (),
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Connect generated stubs to `peer`; `metadata` goes with every call."""
-    breaker = Breaker(peer, SystemClock())
+    entered = partial(telemetry.metrics.breaker_entered, peer)
+    breaker = Breaker(peer, SystemClock(), on_change=entered)
     hop = Hop(peer, breaker, telemetry, metadata)
     credentials = channel_credentials(config)
     inner = (

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     drain_grace_s: float = 10.0
     """Time for calls in flight to finish when the service stops."""
 
+    metrics_address: str = ""
+    """Where Prometheus reads `http://HOST:PORT/metrics`; empty for nowhere."""
+
     log_level: str = "info"
     """debug, info, warning or error."""
 

@@ -32,15 +32,26 @@ def channel_credentials(config: Settings) -> grpc.ChannelCredentials | None:
 
 def check_exposure(config: Settings) -> None:
     """Raise ConfigInvalid when `config` would open a port to the network without credentials."""
-    if config.address.startswith(_LOOPBACK) or config.insecure_network or config.tls_cert_file:
-        return
     prefix = str(config.model_config.get("env_prefix", ""))
-    problem = (
-        f"{prefix}ADDRESS: {config.address} is open to the network; set {prefix}TLS_CERT_FILE, "
-        f"_TLS_KEY_FILE and _TLS_CA_FILE, or {prefix}INSECURE_NETWORK=true where the network "
-        "itself is encrypted"
-    )
-    raise ConfigInvalid((problem,))
+    problems = []
+    if not (_closed(config.address) or config.insecure_network or config.tls_cert_file):
+        problems.append(
+            f"{prefix}ADDRESS: {config.address} is open to the network; set {prefix}TLS_CERT_FILE, "
+            f"_TLS_KEY_FILE and _TLS_CA_FILE, or {prefix}INSECURE_NETWORK=true where the network "
+            "itself is encrypted"
+        )
+    if not (_closed(config.metrics_address) or config.insecure_network):
+        problems.append(
+            f"{prefix}METRICS_ADDRESS: {config.metrics_address} is open to the network and asks "
+            f"for no credential; use loopback, or {prefix}INSECURE_NETWORK=true where only those "
+            "who may see it can reach it"
+        )
+    if problems:
+        raise ConfigInvalid(tuple(problems))
+
+
+def _closed(address: str) -> bool:
+    return not address or address.startswith(_LOOPBACK)
 
 
 def _read(config: Settings) -> tuple[bytes, bytes, bytes] | None:

@@ -1,6 +1,7 @@
 """What surrounds every handler of every service: trace → log → errors → authenticate → deadline."""
 
 import asyncio
+import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -10,6 +11,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -76,6 +78,9 @@ class Handling:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        for kind in (_UNARY, _STREAM):
+            gauge = telemetry.metrics.in_flight.labels(kind)
+            gauge.set_function(partial(self._in_hand.__getitem__, kind))
 
     def surround(self, method: str, handler: Any) -> Any:
         """Return the handler of `/package.Service/Method` with all that surrounds it."""
@@ -118,6 +123,7 @@ class Handling:
     @asynccontextmanager
     async def _serving(self, method: str, kind: str, context: Any) -> AsyncIterator[None]:
         """Surround one call; it has a task, and so a context, of its own."""
+        begun = time.monotonic()
         metadata = dict(context.invocation_metadata() or ())
         span = self._start_span(method, metadata)
         error: ServiceError | None = None
@@ -141,6 +147,8 @@ class Handling:
             if error is not None:
                 fail(span, error.reason)
             span.end()
+            code = error.code.name if error else "OK"
+            self._telemetry.metrics.served(method[1:], code, time.monotonic() - begun)
         if error is not None:
             await self._abort(context, method, error)
 
@@ -149,6 +157,7 @@ class Handling:
         if self._draining and method in self._parks:
             raise Draining(self._telemetry.service)
         if self._in_hand[kind] >= self._room[kind]:
+            self._telemetry.metrics.shed.labels(kind).inc()
             raise Overloaded(self._telemetry.service)
         task = asyncio.current_task()
         assert task is not None, "a handler runs in a task"

@@ -11,9 +11,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from pentad_chassis import policy
+from pentad_chassis.breaker import Breaker, Outcome, outcome_of
 from pentad_chassis.calls import remaining_s
 from pentad_chassis.errors import DeadlineExceeded, ServiceError
-from pentad_chassis.policy import Breaker, Outcome, RetryBudget
+from pentad_chassis.policy import RetryBudget
 from pentad_chassis.semconv import RPC_METHOD, RPC_SYSTEM_NAME
 from pentad_chassis.status import from_grpc
 from pentad_chassis.telemetry import Telemetry, fail, traceparent
@@ -36,6 +37,8 @@ class Hop:
         self._telemetry = telemetry
         self._metadata = metadata
         self._budget = RetryBudget()
+        self._retries = telemetry.metrics.retries.labels(peer)
+        telemetry.metrics.retry_tokens.labels(peer).set_function(lambda: self._budget.tokens)
 
     async def unary(
         self, inner: Any, request: Any, timeout: float | None, *, method: str, retryable: bool
@@ -79,7 +82,7 @@ class Hop:
     def _begin(self, method: str, deadline: float) -> "Attempt":
         generation = self._breaker.permit()
         patient = deadline - time.monotonic() >= _PATIENCE_S
-        return Attempt(self, generation, self._start_span(method), patient=patient)
+        return Attempt(self, method, generation, self._start_span(method), patient=patient)
 
     def _start_span(self, method: str) -> Span | None:
         # Background work, such as a long poll, belongs to no trace and starts none.
@@ -105,6 +108,7 @@ class Hop:
         async def again() -> Any:
             if first:
                 raise first.pop()
+            self._retries.inc()
             return await attempt()
 
         retrying = AsyncRetrying(
@@ -124,6 +128,10 @@ class Hop:
 
     def _may_retry(self, error: BaseException) -> bool:
         return isinstance(error, ServiceError) and policy.may_retry(error) and self._budget.allows()
+
+    def ended(self, method: str, code: str, seconds: float) -> None:
+        """Count an attempt."""
+        self._telemetry.metrics.called(self._peer, method[1:], code, seconds)
 
     def settle(self, generation: int, outcome: Outcome) -> None:
         """Tell breaker and budget how an attempt went."""
@@ -147,8 +155,13 @@ class Hop:
 class Attempt:
     """One try of one call; settled once, however it ends."""
 
-    def __init__(self, hop: Hop, generation: int, span: Span | None, *, patient: bool) -> None:
+    def __init__(
+        self, hop: Hop, method: str, generation: int, span: Span | None, *, patient: bool
+    ) -> None:
         self._hop = hop
+        self._method = method
+        self._begun = time.monotonic()
+        self._over = False
         self._generation = generation
         self._span = span
         self._patient = patient
@@ -167,28 +180,31 @@ class Attempt:
     def succeeded(self) -> None:
         """The call ended well."""
         self.answered()
-        self.ended()
+        self._ended("OK")
 
     def failed(self, error: BaseException) -> BaseException:
         """The call ended with `error`; return what its caller is to see."""
         if isinstance(error, grpc.aio.AioRpcError):
             error = from_grpc(error, self._hop.peer)
-        outcome = policy.outcome_of(error)
+        outcome = outcome_of(error)
         if isinstance(error, DeadlineExceeded) and not self._patient:
             outcome = Outcome.NEUTRAL
         self._hop.settle(self._generation, outcome)
         if self._span is not None:
             fail(self._span, getattr(error, "reason", type(error).__name__))
-        self.ended()
+        self._ended(error.code.name if isinstance(error, ServiceError) else "CANCELLED")
         return error
 
     def left(self) -> None:
         """The caller lost interest, which says nothing of the peer."""
         self._hop.settle(self._generation, Outcome.NEUTRAL)
-        self.ended()
+        self._ended("CANCELLED")
 
-    def ended(self) -> None:
-        """The call is over."""
+    def _ended(self, code: str) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._hop.ended(self._method, code, time.monotonic() - self._begun)
         if self._span is not None:
             self._span.end()
             self._span = None

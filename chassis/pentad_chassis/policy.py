@@ -1,14 +1,7 @@
-"""Breaker, retry budget and deadlines of a hop: plain objects that need no network."""
+"""Deadlines and retries of a hop: plain rules that need no network."""
 
-import contextlib
-from enum import Enum, auto
-
-import pybreaker
-
-from pentad_chassis.clock import Clock
 from pentad_chassis.errors import (
     CircuitOpen,
-    Code,
     DeadlineTooShort,
     ServiceError,
     Unavailable,
@@ -42,92 +35,6 @@ def call_timeout(given: float | None, remaining: float | None, default: float) -
     return timeout
 
 
-class Outcome(Enum):
-    """What a call says of its peer's health."""
-
-    OK = auto()
-    FAILED = auto()
-    NEUTRAL = auto()
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """Judge the peer, not our request: an error with a reason of its own shows a healthy peer."""
-    if not isinstance(error, ServiceError):
-        return Outcome.NEUTRAL
-    if error.code in {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}:
-        return Outcome.FAILED
-    return Outcome.OK
-
-
-class Breaker:
-    """Leaves a peer alone for `reset_s` after `failures` in a row, then lets one probe through.
-
-    pybreaker keeps the state; its own calling styles do not fit asyncio (they admit every caller
-    when half open and count a cancelled call as a failure), so use is split into `permit` before
-    a call and `settle` after it. A result of an earlier generation says nothing about now.
-    """
-
-    def __init__(self, peer: str, clock: Clock, *, failures: int = 5, reset_s: float = 2.0) -> None:
-        self._peer = peer
-        self._clock = clock
-        self._reset_s = reset_s
-        self._opened_at = 0.0
-        self._generation = 0
-        self._probing = False
-        self._machine = pybreaker.CircuitBreaker(
-            fail_max=failures, reset_timeout=reset_s, throw_new_error_on_trip=False, name=peer
-        )
-
-    @property
-    def state(self) -> str:
-        """`closed`, `open` or `half-open`."""
-        return str(self._machine.current_state)
-
-    def permit(self) -> int:
-        """Return the generation to settle, or raise CircuitOpen."""
-        state = self._machine.current_state
-        if state == pybreaker.STATE_CLOSED:
-            return self._generation
-        left = self._opened_at + self._reset_s - self._clock.monotonic()
-        if left > 0:
-            raise CircuitOpen(self._peer, left)
-        if state == pybreaker.STATE_OPEN:
-            self._machine.half_open()
-            self._generation += 1
-            self._probing = False
-        if self._probing:
-            raise CircuitOpen(self._peer, self._reset_s)
-        self._probing = True
-        return self._generation
-
-    def settle(self, generation: int, outcome: Outcome) -> None:
-        """Record how a permitted call went."""
-        if generation != self._generation:
-            return
-        self._probing = False
-        if outcome is Outcome.OK and (
-            self._machine.fail_counter or self._machine.current_state != pybreaker.STATE_CLOSED
-        ):
-            self._machine.call(lambda: None)
-        elif outcome is Outcome.FAILED:
-            self._fail()
-
-    def _fail(self) -> None:
-        with contextlib.suppress(_PeerFailed, pybreaker.CircuitBreakerError):
-            self._machine.call(_raise)
-        if self._machine.current_state == pybreaker.STATE_OPEN:
-            self._generation += 1
-            self._opened_at = self._clock.monotonic()
-
-
-class _PeerFailed(Exception):
-    """Tells pybreaker of a failure."""
-
-
-def _raise() -> None:
-    raise _PeerFailed
-
-
 class RetryBudget:
     """Bounds retries to about a tenth of recent calls, as gRFC A6 does.
 
@@ -139,6 +46,11 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._tokens = self._MOST
+
+    @property
+    def tokens(self) -> float:
+        """What is left."""
+        return self._tokens
 
     def succeeded(self) -> None:
         """Earn a part of a retry."""

@@ -14,6 +14,7 @@ from pentad_chassis.config import Settings
 from pentad_chassis.credentials import check_exposure, server_credentials
 from pentad_chassis.errors import FailedPrecondition
 from pentad_chassis.handling import Authenticate, Context, Handling
+from pentad_chassis.metrics import exposed
 from pentad_chassis.telemetry import Telemetry
 
 __all__ = ["Caller", "Context", "caller", "remaining_s", "serving"]
@@ -77,7 +78,7 @@ async def serving(
     reflection.enable_server_reflection(
         (*registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    with _listening_errors(config.address):
+    with _listening(config.address):
         credentials = server_credentials(config, public=authenticate is not None)
         if credentials is None:
             server.add_insecure_port(config.address)
@@ -88,7 +89,8 @@ async def serving(
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     telemetry.log.info("serving", address=config.address)
     try:
-        yield
+        with exposed(telemetry.metrics, config.metrics_address):
+            yield
     finally:
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(config.drain_delay_s)
@@ -121,7 +123,7 @@ class _Registry:
 
 
 @contextmanager
-def _listening_errors(address: str) -> Iterator[None]:
+def _listening(address: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError:

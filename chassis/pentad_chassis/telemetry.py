@@ -16,6 +16,7 @@ from opentelemetry.trace import NoOpTracerProvider, Span, SpanKind, Status, Stat
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from structlog.typing import EventDict, FilteringBoundLogger
 
+from pentad_chassis.metrics import Metrics
 from pentad_chassis.semconv import ERROR_TYPE
 from pentad_chassis.spans import SpanBuffer
 
@@ -37,6 +38,7 @@ class Telemetry:
         self, service: str, log: FilteringBoundLogger, tracer: Tracer, spans: SpanBuffer
     ) -> None:
         self.service = service
+        self.metrics = Metrics()
         self.log = log
         """Constant message, then fields; never prompts, results or secrets."""
         self.tracer = tracer
