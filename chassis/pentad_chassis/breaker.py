@@ -9,7 +9,7 @@ from enum import Enum, auto
 import pybreaker
 
 from pentad_chassis.clock import Clock
-from pentad_chassis.errors import CircuitOpen, Code, ServiceError
+from pentad_chassis.errors import CircuitOpen, DeadlineExceeded, ServiceError, Unavailable
 
 
 class Outcome(Enum):
@@ -21,12 +21,17 @@ class Outcome(Enum):
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """Judge the peer, not our request: an error with a reason of its own shows a healthy peer."""
+    """Judge the peer, not our request: an error with a reason of its own shows a healthy peer.
+
+    A model provider that is away must not cut off the executor that says so.
+    """
     if not isinstance(error, ServiceError):
         return Outcome.NEUTRAL
-    if error.code in {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}:
-        return Outcome.FAILED
-    return Outcome.OK
+    return Outcome.FAILED if error.reason in _SILENCE else Outcome.OK
+
+
+_SILENCE = {Unavailable.reason, DeadlineExceeded.reason}
+"""What the transport says by itself, when the peer said nothing."""
 
 
 @dataclass(frozen=True, slots=True)

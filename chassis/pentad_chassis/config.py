@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         except ValidationError as invalid:
             prefix = str(cls.model_config.get("env_prefix", ""))
             problems = tuple(
-                f"{prefix}{'_'.join(map(str, e['loc']))}".upper() + f": {e['msg']}"
+                f"{prefix}{'_'.join(map(str, e['loc']))}".upper()
+                + f": {e['msg'].removeprefix('Value error, ')}"
                 for e in invalid.errors(include_input=False, include_url=False)
             )
             raise ConfigInvalid(problems) from None

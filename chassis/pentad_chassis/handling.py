@@ -36,6 +36,7 @@ else:
 Authenticate = Callable[[str, Mapping[str, str]], Awaitable[Caller]]
 
 _UNARY, _STREAM = "unary", "stream"
+_END = object()
 
 
 class Overloaded(ResourceExhausted):
@@ -105,7 +106,8 @@ class Handling:
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def handle(request: Any, context: Any) -> Any:
             async with self._serving(method, _UNARY, context):
-                return await behaviour(request, context)
+                with self._parking(method):
+                    return await behaviour(request, context)
 
         return handle
 
@@ -115,7 +117,11 @@ class Handling:
                 self._serving(method, _STREAM, context),
                 aclosing(behaviour(request, context)) as responses,
             ):
-                async for response in responses:
+                while True:
+                    with self._parking(method):
+                        response = await anext(responses, _END)
+                    if response is _END:
+                        return
                     yield response
 
         return handle
@@ -128,16 +134,12 @@ class Handling:
         span = self._start_span(method, metadata)
         error: ServiceError | None = None
         try:
-            with self._in_hand_as(kind, method):
+            with self._in_hand_as(kind):
                 if self._authenticate is not None:
                     calls.identify(await self._authenticate(method, metadata))
                 remaining = context.time_remaining()
                 calls.begin(None if remaining is None else remaining - TRIM_S)
                 yield
-        except asyncio.CancelledError:
-            if not (self._draining and method in self._parks):
-                raise
-            error = Draining(self._telemetry.service)
         except ServiceError as raised:
             error = raised
         except Exception:
@@ -148,30 +150,44 @@ class Handling:
                 fail(span, error.reason)
             span.end()
             code = error.code.name if error else "OK"
-            self._telemetry.metrics.served(method[1:], code, time.monotonic() - begun)
+            self._telemetry.metrics.served(span, method[1:], code, time.monotonic() - begun)
         if error is not None:
             await self._abort(context, method, error)
 
     @contextmanager
-    def _in_hand_as(self, kind: str, method: str) -> Iterator[None]:
-        if self._draining and method in self._parks:
-            raise Draining(self._telemetry.service)
+    def _in_hand_as(self, kind: str) -> Iterator[None]:
         if self._in_hand[kind] >= self._room[kind]:
             self._telemetry.metrics.shed.labels(kind).inc()
             raise Overloaded(self._telemetry.service)
-        task = asyncio.current_task()
-        assert task is not None, "a handler runs in a task"
         self._in_hand[kind] += 1
         self._idle.clear()
-        if method in self._parks:
-            self._parked.add(task)
         try:
             yield
         finally:
-            self._parked.discard(task)
             self._in_hand[kind] -= 1
             if not any(self._in_hand.values()):
                 self._idle.set()
+
+    @contextmanager
+    def _parking(self, method: str) -> Iterator[None]:
+        """Let a stop end the wait inside the block, and nothing that is done outside of it."""
+        if method not in self._parks:
+            yield
+            return
+        if self._draining:
+            raise Draining(self._telemetry.service)
+        task = asyncio.current_task()
+        assert task is not None, "a handler runs in a task"
+        self._parked.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._draining:
+                raise
+            task.uncancel()
+            raise Draining(self._telemetry.service) from None
+        finally:
+            self._parked.discard(task)
 
     def _start_span(self, method: str, metadata: Mapping[str, str]) -> Span:
         # A trace begins at the public edge, or with the caller: an internal call without one

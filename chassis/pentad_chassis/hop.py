@@ -84,10 +84,10 @@ class Hop:
         patient = deadline - time.monotonic() >= _PATIENCE_S
         return Attempt(self, method, generation, self._start_span(method), patient=patient)
 
-    def _start_span(self, method: str) -> Span | None:
+    def _start_span(self, method: str) -> Span:
         # Background work, such as a long poll, belongs to no trace and starts none.
         if not trace.get_current_span().get_span_context().is_valid:
-            return None
+            return trace.INVALID_SPAN
         attributes = {RPC_SYSTEM_NAME: "grpc", RPC_METHOD: method[1:]}
         span: Span = self._telemetry.tracer.start_span(
             method[1:], kind=SpanKind.CLIENT, attributes=attributes
@@ -129,9 +129,9 @@ class Hop:
     def _may_retry(self, error: BaseException) -> bool:
         return isinstance(error, ServiceError) and policy.may_retry(error) and self._budget.allows()
 
-    def ended(self, method: str, code: str, seconds: float) -> None:
+    def ended(self, method: str, span: Span, code: str, seconds: float) -> None:
         """Count an attempt."""
-        self._telemetry.metrics.called(self._peer, method[1:], code, seconds)
+        self._telemetry.metrics.called(span, self._peer, method[1:], code, seconds)
 
     def settle(self, generation: int, outcome: Outcome) -> None:
         """Tell breaker and budget how an attempt went."""
@@ -156,11 +156,12 @@ class Attempt:
     """One try of one call; settled once, however it ends."""
 
     def __init__(
-        self, hop: Hop, method: str, generation: int, span: Span | None, *, patient: bool
+        self, hop: Hop, method: str, generation: int, span: Span, *, patient: bool
     ) -> None:
         self._hop = hop
         self._method = method
         self._begun = time.monotonic()
+        self._answered = False
         self._over = False
         self._generation = generation
         self._span = span
@@ -169,13 +170,15 @@ class Attempt:
     @property
     def metadata(self) -> Metadata:
         """What goes with this attempt: the hop's own, and the trace."""
-        if self._span is None:
+        if not self._span.get_span_context().is_valid:
             return self._hop.metadata
         return (*self._hop.metadata, ("traceparent", traceparent(self._span)))
 
     def answered(self) -> None:
         """The peer is there; the call goes on."""
-        self._hop.settle(self._generation, Outcome.OK)
+        if not self._answered:
+            self._answered = True
+            self._hop.settle(self._generation, Outcome.OK)
 
     def succeeded(self) -> None:
         """The call ended well."""
@@ -186,28 +189,26 @@ class Attempt:
         """The call ended with `error`; return what its caller is to see."""
         if isinstance(error, grpc.aio.AioRpcError):
             error = from_grpc(error, self._hop.peer)
-        outcome = outcome_of(error)
-        if isinstance(error, DeadlineExceeded) and not self._patient:
-            outcome = Outcome.NEUTRAL
-        self._hop.settle(self._generation, outcome)
-        if self._span is not None:
-            fail(self._span, getattr(error, "reason", type(error).__name__))
+        if not self._answered:
+            # A stream cut later may have met its connection's age; that is no sign of illness.
+            hurried = isinstance(error, DeadlineExceeded) and not self._patient
+            self._hop.settle(self._generation, Outcome.NEUTRAL if hurried else outcome_of(error))
+        fail(self._span, getattr(error, "reason", type(error).__name__))
         self._ended(error.code.name if isinstance(error, ServiceError) else "CANCELLED")
         return error
 
     def left(self) -> None:
         """The caller lost interest, which says nothing of the peer."""
-        self._hop.settle(self._generation, Outcome.NEUTRAL)
+        if not self._answered:
+            self._hop.settle(self._generation, Outcome.NEUTRAL)
         self._ended("CANCELLED")
 
     def _ended(self, code: str) -> None:
         if self._over:
             return
         self._over = True
-        self._hop.ended(self._method, code, time.monotonic() - self._begun)
-        if self._span is not None:
-            self._span.end()
-            self._span = None
+        self._hop.ended(self._method, self._span, code, time.monotonic() - self._begun)
+        self._span.end()
 
 
 class ResponseStream:

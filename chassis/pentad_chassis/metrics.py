@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
-from opentelemetry import trace
+from opentelemetry.trace import Span
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from pentad_chassis.config import ConfigInvalid
@@ -22,15 +23,20 @@ class Metrics:
         self.registry = CollectorRegistry()
         """Where a service adds the numbers of its own domain."""
 
-        self._served = self._histogram(
-            "rpc_server_call_duration_seconds",
-            "Calls answered, by method and status code.",
-            ("rpc_method", "rpc_response_status_code"),
+        # Finding a label's numbers costs as much as counting; methods and codes are few.
+        self._served = cache(
+            self._histogram(
+                "rpc_server_call_duration_seconds",
+                "Calls answered, by method and status code.",
+                ("rpc_method", "rpc_response_status_code"),
+            ).labels
         )
-        self._called = self._histogram(
-            "rpc_client_call_duration_seconds",
-            "Attempts at calls to a peer, by method and status code.",
-            ("peer", "rpc_method", "rpc_response_status_code"),
+        self._called = cache(
+            self._histogram(
+                "rpc_client_call_duration_seconds",
+                "Attempts at calls to a peer, by method and status code.",
+                ("peer", "rpc_method", "rpc_response_status_code"),
+            ).labels
         )
         self.in_flight = self._gauge("pentad_in_flight", "Calls in hand.", ("kind",))
         self.shed = self._counter("pentad_shed", "Calls refused for want of room.", ("kind",))
@@ -45,13 +51,13 @@ class Metrics:
             "pentad_breaker_changes", "Times a breaker entered a state.", ("peer", "state")
         )
 
-    def served(self, method: str, code: str, seconds: float) -> None:
+    def served(self, span: Span, method: str, code: str, seconds: float) -> None:
         """Count an answered call."""
-        self._served.labels(method, code).observe(seconds, _exemplar())
+        self._served(method, code).observe(seconds, _exemplar(span))
 
-    def called(self, peer: str, method: str, code: str, seconds: float) -> None:
+    def called(self, span: Span, peer: str, method: str, code: str, seconds: float) -> None:
         """Count an attempt at a call."""
-        self._called.labels(peer, method, code).observe(seconds, _exemplar())
+        self._called(peer, method, code).observe(seconds, _exemplar(span))
 
     def breaker_entered(self, peer: str, state: str) -> None:
         """Count a change of a breaker."""
@@ -90,6 +96,6 @@ def exposed(metrics: Metrics, address: str) -> Iterator[None]:
         thread.join()
 
 
-def _exemplar() -> dict[str, str] | None:
-    span = trace.get_current_span().get_span_context()
-    return {"trace_id": f"{span.trace_id:032x}"} if span.trace_flags.sampled else None
+def _exemplar(span: Span) -> dict[str, str] | None:
+    context = span.get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}"} if context.trace_flags.sampled else None

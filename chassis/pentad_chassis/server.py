@@ -22,13 +22,19 @@ __all__ = ["Caller", "Context", "caller", "remaining_s", "serving"]
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _PUBLIC_MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
+_AGE_MS = 300_000
+"""Connections end at this age, so that new replicas get their share of calls."""
+
+_PUBLIC_AGE_MS = 3_600_000
+"""Longer where clients keep streams open: a stream ends with its connection."""
+
+_AGE_GRACE_MS = 30_000
+
 _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),  # a second instance on the port must fail, not share its calls
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.max_connection_age_ms", 300_000),  # so that new replicas get their share
-    ("grpc.max_connection_age_grace_ms", 30_000),
 )
 
 Add = Callable[[Any], None]
@@ -62,11 +68,14 @@ async def serving(
     """
     check_exposure(config)
     handling = Handling(config, telemetry, authenticate, parked)
-    size = _PUBLIC_MESSAGE_BYTES_MAX if authenticate else _MESSAGE_BYTES_MAX
+    public = authenticate is not None
+    size = _PUBLIC_MESSAGE_BYTES_MAX if public else _MESSAGE_BYTES_MAX
     server = grpc.aio.server(
         options=(
             *_OPTIONS,
             ("grpc.max_receive_message_length", size),
+            ("grpc.max_connection_age_ms", _PUBLIC_AGE_MS if public else _AGE_MS),
+            ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
             ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
         )
     )
@@ -79,7 +88,7 @@ async def serving(
         (*registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     with _listening(config.address):
-        credentials = server_credentials(config, public=authenticate is not None)
+        credentials = server_credentials(config, public=public)
         if credentials is None:
             server.add_insecure_port(config.address)
         else:

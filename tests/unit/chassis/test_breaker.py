@@ -4,6 +4,11 @@ from pentad_chassis.breaker import Breaker, BreakerPolicy, Outcome, outcome_of
 from pentad_chassis.clock import FakeClock
 from pentad_chassis.errors import CircuitOpen, NotFound, Unavailable
 
+
+class ModelAway(Unavailable):
+    reason = "MODEL_UNAVAILABLE"
+
+
 POLICY = BreakerPolicy(failures=3, reset_s=2.0)
 
 
@@ -79,6 +84,7 @@ def test_a_success_that_began_before_the_circuit_opened_does_not_close_it() -> N
 
 def test_a_refusal_with_a_reason_shows_a_healthy_peer() -> None:
     assert outcome_of(NotFound("no such run")) is Outcome.OK
+    assert outcome_of(ModelAway("its provider is away")) is Outcome.OK
     assert outcome_of(Unavailable("gone")) is Outcome.FAILED
     assert outcome_of(KeyError()) is Outcome.NEUTRAL
 
