@@ -1,0 +1,1 @@
+"""The executor service: agent logic and model calls."""

@@ -1,0 +1,72 @@
+"""The one place where the executor's parts meet."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
+from pentad.state.v1.trace_service_pb2 import RecordSpansRequest, Span
+from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
+from pentad_chassis.channel import open_channel
+from pentad_chassis.server import serving
+from pentad_chassis.spans import recording_spans
+from pentad_chassis.telemetry import Telemetry
+from pentad_executor.config import Config
+from pentad_executor.core import ExecutorCore
+from pentad_executor.models import MissingKey, Model, Providers
+from pentad_executor.rules import RulesModel
+from pentad_executor.servicer import ExecutorServicer
+
+_RECORD_TIMEOUT_S = 2.0
+
+
+@asynccontextmanager
+async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Serve while the block runs; leaving it undoes every step in reverse."""
+    async with (
+        open_channel("state", config.state_address, config, telemetry) as channel,
+        open_providers(config) as providers,
+    ):
+        trace = TraceServiceStub(channel)
+
+        async def record(spans: list[Span]) -> None:
+            await trace.RecordSpans(RecordSpansRequest(spans=spans), timeout=_RECORD_TIMEOUT_S)
+
+        servicer = ExecutorServicer(ExecutorCore(providers, telemetry, config.turn_timeout_s))
+        register = partial(add_ExecutorServiceServicer_to_server, servicer)
+        async with recording_spans(telemetry, record), serving(config, telemetry, [register]):
+            telemetry.log.info("models ready", providers=sorted(_configured(providers)))
+            yield
+
+
+@asynccontextmanager
+async def open_providers(config: Config) -> AsyncIterator[Providers]:
+    """Open the models that the configuration has keys for, with one HTTP client for all.
+
+    Only those are imported: the libraries take one to two seconds, which an offline suite
+    does not pay and a running one could not, for the import would hold up its event loop.
+    """
+    providers: dict[str, Model | MissingKey] = {
+        "rules": RulesModel(),
+        "openai": MissingKey("OPENAI_API_KEY"),
+        "anthropic": MissingKey("ANTHROPIC_API_KEY"),
+    }
+    async with AsyncExitStack() as stack:
+        with_openai = bool(config.openai_api_key or config.openai_base_url)
+        if with_openai or config.anthropic_api_key:
+            from pentad_executor.provider import open_http  # noqa: PLC0415
+
+            http = await stack.enter_async_context(open_http(config))
+        if with_openai:
+            from pentad_executor.openai_models import openai_models  # noqa: PLC0415
+
+            providers["openai"] = openai_models(config, http)
+        if config.anthropic_api_key:
+            from pentad_executor.anthropic_models import anthropic_models  # noqa: PLC0415
+
+            providers["anthropic"] = anthropic_models(config, http)
+        yield providers
+
+
+def _configured(providers: Providers) -> list[str]:
+    return [name for name, model in providers.items() if not isinstance(model, MissingKey)]

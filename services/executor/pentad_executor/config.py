@@ -1,0 +1,53 @@
+"""What can be set of the executor, and its value when nobody sets it."""
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from pentad_chassis.config import Settings
+
+
+def _either(name: str) -> AliasChoices:
+    """The variable under our own prefix, or as every client of that provider reads it."""
+    return AliasChoices(f"PENTAD_EXECUTOR_{name}", name)
+
+
+_OPENAI_KEY = _either("OPENAI_API_KEY")
+_OPENAI_URL = _either("OPENAI_BASE_URL")
+_ANTHROPIC_KEY = _either("ANTHROPIC_API_KEY")
+_ANTHROPIC_URL = _either("ANTHROPIC_BASE_URL")
+
+
+class Config(Settings, env_prefix="PENTAD_EXECUTOR_"):
+    """Read from `PENTAD_EXECUTOR_*`, and the providers' own variables."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    address: str = "127.0.0.1:50053"
+    """Where to listen; any gRPC target, including `unix:`."""
+
+    state_address: str = "127.0.0.1:50055"
+    """The state service, which keeps the spans of recent runs."""
+
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias=_OPENAI_KEY)
+    """Key for `openai:` models; not needed by an endpoint of one's own that asks for none."""
+
+    openai_base_url: str | None = Field(default=None, validation_alias=_OPENAI_URL)
+    """An OpenAI-compatible endpoint, such as `http://127.0.0.1:11434/v1`; unset for OpenAI's."""
+
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias=_ANTHROPIC_KEY)
+    """Key for `anthropic:` models."""
+
+    anthropic_base_url: str | None = Field(default=None, validation_alias=_ANTHROPIC_URL)
+    """An endpoint that speaks Anthropic's Messages API; unset for Anthropic's."""
+
+    model_connections: int = Field(default=200, ge=1, le=10_000)
+    """Connections to model providers at once; a turn beyond waits within its own timeout."""
+
+    model_connect_timeout_s: float = Field(default=5.0, gt=0, le=60)
+    """Time to reach a provider, a part of the turn's timeout."""
+
+    turn_timeout_s: float = Field(default=120.0, gt=0, le=3600)
+    """Time for a turn whose request sets none."""
+
+    max_prompt_bytes: int = Field(default=1024 * 1024, ge=1024, le=4 * 1024 * 1024)
+    """Size of a prompt; the oldest messages of a session are left out to stay below it."""

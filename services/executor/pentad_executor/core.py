@@ -1,0 +1,115 @@
+"""One turn: the model is chosen, its time and its output are bounded, its work is traced."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from pentad.executor.v1.executor_service_pb2 import (
+    ExecuteTurnRequest,
+    ExecuteTurnResponse,
+    TurnResult,
+)
+from pentad_chassis import semconv
+from pentad_chassis.telemetry import Telemetry
+from pentad_executor.errors import ModelOutputInvalid, ModelOutputTooLarge, ModelUnavailable
+from pentad_executor.models import Choice, Providers, choose
+
+TEXT_BYTES_MAX = 1024 * 1024
+TOOL_CALLS_MAX = 64
+ARGUMENTS_BYTES_MAX = 256 * 1024
+_TOOL_NAME_MAX = 256
+
+
+class ExecutorCore:
+    """Performs turns; keeps nothing of them."""
+
+    def __init__(self, providers: Providers, telemetry: Telemetry, turn_timeout_s: float) -> None:
+        self._providers = providers
+        self._telemetry = telemetry
+        self._turn_timeout_s = turn_timeout_s
+
+    async def execute_turn(
+        self, turn: ExecuteTurnRequest
+    ) -> AsyncGenerator[ExecuteTurnResponse, None]:
+        """Yield what the agent's model writes, then the turn as a whole."""
+        choice = choose(self._providers, turn.agent.model)
+        timeout_s = turn.timeout.ToTimedelta().total_seconds() or self._turn_timeout_s
+        with self._telemetry.span(
+            f"chat {choice.name}", kind="client", attributes=_attributes(turn, choice)
+        ) as span:
+            text_bytes = 0
+            async with aclosing(choice.model.stream(choice.name, turn)) as pieces:
+                async for piece in _within(timeout_s, pieces, turn.agent.model):
+                    if isinstance(piece, TurnResult):
+                        check(piece, turn.agent.model)
+                        span.set_attributes(_measured(piece))
+                        yield ExecuteTurnResponse(result=piece)
+                    else:
+                        text_bytes += _bytes_of(piece, turn.agent.model)
+                        if text_bytes > TEXT_BYTES_MAX:
+                            raise ModelOutputTooLarge(
+                                turn.agent.model, "bytes of text", TEXT_BYTES_MAX
+                            )
+                        yield ExecuteTurnResponse(text_delta=piece)
+
+
+async def _within(
+    timeout_s: float, pieces: AsyncIterator[str | TurnResult], model: str
+) -> AsyncIterator[str | TurnResult]:
+    """Pass pieces on until the time is over; it is bound to each wait, never across a yield."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise ModelUnavailable(model, f"no answer within {timeout_s:g} s") from None
+        if piece is None:
+            return
+        yield piece
+
+
+def check(result: TurnResult, model: str) -> None:
+    """Raise unless the result is a turn, of a size that can be journalled."""
+    message = result.message
+    if not message.tool_calls and not message.text.strip():
+        raise ModelOutputInvalid(model, "it has neither text nor a tool call")
+    if len(message.text.encode()) > TEXT_BYTES_MAX:
+        raise ModelOutputTooLarge(model, "bytes of text", TEXT_BYTES_MAX)
+    if len(message.tool_calls) > TOOL_CALLS_MAX:
+        raise ModelOutputTooLarge(model, "tool calls", TOOL_CALLS_MAX)
+    for call in message.tool_calls:
+        if not 0 < len(call.tool) <= _TOOL_NAME_MAX:
+            raise ModelOutputInvalid(model, "it calls a tool without a usable name")
+        if len(call.arguments.text.encode()) > ARGUMENTS_BYTES_MAX:
+            raise ModelOutputTooLarge(model, "bytes of arguments", ARGUMENTS_BYTES_MAX)
+
+
+def _bytes_of(piece: str, model: str) -> int:
+    try:
+        return len(piece.encode())
+    except UnicodeEncodeError:
+        raise ModelOutputInvalid(model, "its text is no Unicode") from None
+
+
+def _attributes(turn: ExecuteTurnRequest, choice: Choice) -> dict[str, str | int]:
+    attributes: dict[str, str | int] = {
+        semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_CHAT,
+        semconv.GEN_AI_PROVIDER_NAME: choice.provider,
+        semconv.GEN_AI_REQUEST_MODEL: choice.name,
+        semconv.GEN_AI_AGENT_NAME: turn.agent.name,
+        semconv.PENTAD_RUN_ID: turn.run_id,
+        semconv.PENTAD_TURN: turn.turn,
+    }
+    if turn.max_output_tokens:
+        attributes[semconv.GEN_AI_REQUEST_MAX_TOKENS] = turn.max_output_tokens
+    return attributes
+
+
+def _measured(result: TurnResult) -> dict[str, str | int]:
+    return {
+        semconv.GEN_AI_RESPONSE_MODEL: result.model,
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: result.usage.input_tokens,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: result.usage.output_tokens,
+        semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: result.usage.cached_input_tokens,
+    }

@@ -1,0 +1,144 @@
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+from harness.turns import llm_turn
+
+from pentad.executor.v1.executor_service_pb2 import (
+    ExecuteTurnRequest,
+    ExecuteTurnResponse,
+    TurnResult,
+)
+from pentad.state.v1.message_pb2 import Message, Payload, ToolCall
+from pentad_chassis.errors import ServiceError
+from pentad_chassis.telemetry import silent_telemetry
+from pentad_executor.core import ExecutorCore, check
+from pentad_executor.errors import (
+    ModelNotConfigured,
+    ModelOutputInvalid,
+    ModelOutputTooLarge,
+    ModelUnavailable,
+    ModelUnknown,
+)
+from pentad_executor.models import MissingKey, Providers
+
+
+class ScriptedModel:
+    """Says what it is given, then waits for ever if told to; knows whether it was closed."""
+
+    def __init__(self, said: Sequence[str | TurnResult], *, hang: bool = False) -> None:
+        self._said = said
+        self._hang = hang
+        self.closed = False
+
+    async def stream(
+        self, name: str, turn: ExecuteTurnRequest
+    ) -> AsyncGenerator[str | TurnResult, None]:
+        assert name == "gpt-4o-mini"
+        assert turn.agent.name == "clerk"
+        try:
+            for piece in self._said:
+                yield piece
+            if self._hang:
+                await asyncio.Event().wait()
+        finally:
+            self.closed = True
+
+
+def result(text: str = "", calls: Sequence[ToolCall] = ()) -> TurnResult:
+    return TurnResult(message=Message(role=Message.ROLE_ASSISTANT, text=text, tool_calls=calls))
+
+
+def call(tool: str = "look", arguments: str = "{}") -> ToolCall:
+    return ToolCall(tool=tool, arguments=Payload(text=arguments))
+
+
+def core_with(model: ScriptedModel) -> ExecutorCore:
+    providers: Providers = {"openai": model, "anthropic": MissingKey("ANTHROPIC_API_KEY")}
+    return ExecutorCore(providers, silent_telemetry("executor"), turn_timeout_s=30)
+
+
+async def take(core: ExecutorCore, turn: ExecuteTurnRequest) -> list[ExecuteTurnResponse]:
+    return [response async for response in core.execute_turn(turn)]
+
+
+async def test_pieces_are_passed_on_in_order_and_the_turn_is_the_last() -> None:
+    model = ScriptedModel(["Hel", "lo", result("Hello")])
+
+    found = await take(core_with(model), llm_turn())
+
+    assert [r.text_delta for r in found] == ["Hel", "lo", ""]
+    assert found[-1].result.message.text == "Hello"
+    assert model.closed
+
+
+@pytest.mark.parametrize("reference", ["gpt-4o-mini", "openai:", "", "acme:x", ":x"])
+async def test_a_model_of_no_known_provider_is_unknown(reference: str) -> None:
+    with pytest.raises(ModelUnknown, match="openai:NAME") as caught:
+        await take(core_with(ScriptedModel([])), llm_turn(model=reference))
+
+    assert caught.value.metadata == {"model": reference}
+
+
+async def test_a_provider_without_a_key_names_the_variable_to_set() -> None:
+    with pytest.raises(ModelNotConfigured) as caught:
+        await take(core_with(ScriptedModel([])), llm_turn(model="anthropic:claude"))
+
+    assert caught.value.metadata["variable"] == "ANTHROPIC_API_KEY"
+
+
+async def test_a_turn_that_takes_too_long_ends_and_its_model_is_closed() -> None:
+    model = ScriptedModel(["Hel"], hang=True)
+    turn = llm_turn()
+    turn.timeout.FromMilliseconds(20)
+
+    with pytest.raises(ModelUnavailable, match=r"no answer within 0\.02 s"):
+        await take(core_with(model), turn)
+
+    assert model.closed
+
+
+async def test_a_reader_that_leaves_closes_the_model() -> None:
+    model = ScriptedModel(["Hel"], hang=True)
+    responses = core_with(model).execute_turn(llm_turn())
+
+    await anext(responses)
+    await responses.aclose()
+
+    assert model.closed
+
+
+async def test_text_without_end_is_cut_off_while_it_streams() -> None:
+    model = ScriptedModel(["x" * 600_000, "x" * 600_000, "never", result("x")])
+
+    with pytest.raises(ModelOutputTooLarge):
+        await take(core_with(model), llm_turn())
+
+
+async def test_text_that_is_no_unicode_is_no_answer() -> None:
+    with pytest.raises(ModelOutputInvalid):
+        await take(core_with(ScriptedModel(["\ud800"])), llm_turn())
+
+
+@pytest.mark.parametrize(
+    ("turn", "error"),
+    [
+        (result(""), ModelOutputInvalid),
+        (result(" \n"), ModelOutputInvalid),
+        (result(calls=[call("")]), ModelOutputInvalid),
+        (result(calls=[call("x" * 257)]), ModelOutputInvalid),
+        (result("x" * (1024 * 1024 + 1)), ModelOutputTooLarge),
+        (result(calls=[call()] * 65), ModelOutputTooLarge),
+        (result(calls=[call(arguments="x" * (256 * 1024 + 1))]), ModelOutputTooLarge),
+    ],
+)
+def test_what_is_no_turn_or_too_large_for_one_is_refused(
+    turn: TurnResult, error: type[ServiceError]
+) -> None:
+    with pytest.raises(error):
+        check(turn, "openai:gpt-4o-mini")
+
+
+def test_a_turn_as_large_as_allowed_passes() -> None:
+    calls = [call("x" * 256, "é" * (128 * 1024)), *[call()] * 63]
+    check(result("é" * (512 * 1024), calls), "openai:gpt-4o-mini")
