@@ -1,0 +1,84 @@
+"""The one place where the gateway's parts meet."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from pentad.gateway.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from pentad.gateway.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
+from pentad.gateway.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from pentad.gateway.v1.tool_service_pb2_grpc import add_ToolServiceServicer_to_server
+from pentad.gateway.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
+from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
+from pentad.state.v1.agent_service_pb2_grpc import AgentServiceStub
+from pentad.state.v1.entry_service_pb2_grpc import EntryServiceStub
+from pentad.state.v1.run_service_pb2_grpc import RunServiceStub
+from pentad.state.v1.session_service_pb2_grpc import SessionServiceStub
+from pentad.state.v1.trace_service_pb2 import RecordSpansRequest, Span
+from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
+from pentad.tools.v1.tools_service_pb2_grpc import ToolsServiceStub
+from pentad_chassis.channel import open_channel
+from pentad_chassis.clock import SystemClock
+from pentad_chassis.server import serving
+from pentad_chassis.spans import recording_spans
+from pentad_chassis.telemetry import Telemetry
+from pentad_gateway.auth import ApiKeys
+from pentad_gateway.bootstrap import enrol_first_key
+from pentad_gateway.config import Config
+from pentad_gateway.core import AgentCore, SessionCore, ToolCore, TraceCore
+from pentad_gateway.runs import RunCore
+from pentad_gateway.servicer import (
+    AgentServicer,
+    RunServicer,
+    SessionServicer,
+    ToolServicer,
+    TraceServicer,
+)
+
+if TYPE_CHECKING:
+    from pentad.state.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
+
+# Runs go on without those who follow them, so that a stop need not wait for them.
+_RUNS = "/pentad.gateway.v1.RunService"
+_WAITING = frozenset({f"{_RUNS}/{name}" for name in ("ExecuteRun", "TailRun", "WaitRun")})
+
+
+@asynccontextmanager
+async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Serve while the block runs, which begins once the first key is valid."""
+    clock = SystemClock()
+    async with (
+        open_channel("state", config.state_address, config, telemetry) as state,
+        open_channel("orchestrator", config.orchestrator_address, config, telemetry) as runner,
+        open_channel("tools", config.tools_address, config, telemetry) as tools,
+        recording_spans(telemetry, partial(_record, TraceServiceStub(state))),
+    ):
+        keys = ApiKeys(EntryServiceStub(state), clock)
+        runs = RunCore(RunServiceStub(state), OrchestratorServiceStub(runner), clock)
+        await enrol_first_key(keys, config, telemetry)
+        services = _services(runs, state, tools)
+        async with serving(config, telemetry, services, keys.authenticate, _WAITING):
+            yield
+
+
+def _services(
+    runs: RunCore, state: grpc.aio.Channel, tools: grpc.aio.Channel
+) -> list[Callable[[Any], None]]:
+    catalogue = ToolsServiceStub(tools)
+    agents = AgentCore(AgentServiceStub(state), catalogue)
+    sessions = SessionCore(SessionServiceStub(state))
+    traces = TraceCore(RunServiceStub(state), TraceServiceStub(state))
+    return [
+        partial(add_RunServiceServicer_to_server, RunServicer(runs)),
+        partial(add_AgentServiceServicer_to_server, AgentServicer(agents)),
+        partial(add_SessionServiceServicer_to_server, SessionServicer(sessions)),
+        partial(add_ToolServiceServicer_to_server, ToolServicer(ToolCore(catalogue))),
+        partial(add_TraceServiceServicer_to_server, TraceServicer(traces)),
+    ]
+
+
+async def _record(traces: "TraceServiceAsyncStub", spans: list[Span]) -> None:
+    await traces.RecordSpans(RecordSpansRequest(spans=spans))

@@ -1,0 +1,121 @@
+"""Requests about runs."""
+
+from pentad.gateway.v1.run_service_pb2 import (
+    CancelRunRequest,
+    CreateRunRequest,
+    ExecuteRunRequest,
+    GetRunRequest,
+    ListRunsRequest,
+    TailRunRequest,
+    WaitRunRequest,
+)
+from pentad.gateway.v1.trace_service_pb2 import GetRunTraceRequest
+from pentad.state.v1.run_pb2 import RunSpec, RunStatus, Step
+from pentad_chassis.errors import FieldViolation
+from pentad_gateway.validation.agents import check_limits
+from pentad_gateway.validation.bounds import (
+    AGENT_NAME,
+    CAPABILITY,
+    CURSOR_BYTES,
+    KIB,
+    SESSION_ID,
+    STEP_NAME,
+    Bounds,
+)
+
+SPEC_BYTES = 1024 * KIB
+INPUT_BYTES = 256 * KIB
+REASON_BYTES = 1 * KIB
+STEPS = 100
+WAIT_S_MAX = 600
+
+_NO_PERFORMER = "must be set, or `capability`"
+
+
+def create_run(request: CreateRunRequest | ExecuteRunRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    if request.HasField("spec"):
+        _spec(bounds, request.spec)
+    else:
+        bounds.broken("spec", "must be set")
+    bounds.request_id(request.request_id)
+    return bounds.violations
+
+
+def tail_run(request: TailRunRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    bounds.run_id(request.run_id)
+    bounds.text("after", request.after, CURSOR_BYTES)
+    return bounds.violations
+
+
+def wait_run(request: WaitRunRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    bounds.run_id(request.run_id)
+    bounds.duration("timeout", request.timeout, WAIT_S_MAX)
+    return bounds.violations
+
+
+def get_run(request: GetRunRequest | GetRunTraceRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    bounds.run_id(request.run_id)
+    return bounds.violations
+
+
+def list_runs(request: ListRunsRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    if request.state not in RunStatus.State.values():
+        bounds.broken("state", "must be a known state")
+    if request.session_id:
+        bounds.name("session_id", request.session_id, SESSION_ID)
+    bounds.page(request)
+    return bounds.violations
+
+
+def cancel_run(request: CancelRunRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request."""
+    bounds = Bounds()
+    bounds.run_id(request.run_id)
+    bounds.text("reason", request.reason, REASON_BYTES)
+    return bounds.violations
+
+
+def _spec(bounds: Bounds, spec: RunSpec) -> None:
+    if not bounds.whole("spec", spec, SPEC_BYTES):
+        return
+    _performer(bounds, "spec", spec)
+    bounds.filled("spec.input", spec.input, INPUT_BYTES)
+    if spec.session_id:
+        bounds.name("spec.session_id", spec.session_id, SESSION_ID)
+    check_limits(bounds, "spec.limits", spec.limits)
+    named = spec.WhichOneof("performer") is not None
+    if spec.WhichOneof("workflow") == "multi_step":
+        _steps(bounds, spec, named=named)
+    elif not named:
+        bounds.broken("spec.agent", _NO_PERFORMER)
+
+
+def _steps(bounds: Bounds, spec: RunSpec, *, named: bool) -> None:
+    bounds.count("spec.multi_step.steps", len(spec.multi_step.steps), STEPS, least=1)
+    steps = spec.multi_step.steps[:STEPS]  # more than are allowed would only cost time
+    bounds.unique("spec.multi_step.steps[{}].name", [step.name for step in steps])
+    for i, step in enumerate(steps):
+        at = f"spec.multi_step.steps[{i}]"
+        bounds.name(f"{at}.name", step.name, STEP_NAME)
+        _performer(bounds, at, step)
+        if not named and step.WhichOneof("performer") is None:
+            bounds.broken(f"{at}.agent", f"{_NO_PERFORMER}, as `spec` names neither")
+        bounds.filled(f"{at}.input", step.input, INPUT_BYTES)
+
+
+def _performer(bounds: Bounds, at: str, value: RunSpec | Step) -> None:
+    match value.WhichOneof("performer"):
+        case "agent":
+            bounds.name(f"{at}.agent", value.agent, AGENT_NAME)
+        case "capability":
+            bounds.name(f"{at}.capability", value.capability, CAPABILITY)
