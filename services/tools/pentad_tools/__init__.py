@@ -1,0 +1,1 @@
+"""The tools service: runs tool calls and keeps the effect ledger."""
