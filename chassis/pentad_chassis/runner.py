@@ -40,26 +40,28 @@ def main(
 
 
 async def _run(app: AbstractAsyncContextManager[object]) -> None:
-    stop = asyncio.Event()
+    stop, started = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    # One task enters and leaves the app: its task groups must not be left by another.
+    serving = asyncio.create_task(_serve(app, started, stop))
+
+    def on_signal() -> None:
+        stop.set()
+        if not started.is_set():
+            serving.cancel()  # a start that waits for its store must not be waited out
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    starting = asyncio.create_task(_start(app))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        # A signal while the service waits for its store must not be waited out.
-        starting.cancel()
-        await asyncio.wait({starting})
-        return
+        loop.add_signal_handler(number, on_signal)
     try:
-        starting.result()
-        await stopping
-    finally:
-        stopping.cancel()
-        if starting.exception() is None:
-            await app.__aexit__(None, None, None)
+        await serving
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
 
 
-async def _start(app: AbstractAsyncContextManager[object]) -> None:
-    await app.__aenter__()
+async def _serve(
+    app: AbstractAsyncContextManager[object], started: asyncio.Event, stop: asyncio.Event
+) -> None:
+    async with app:
+        started.set()
+        await stop.wait()

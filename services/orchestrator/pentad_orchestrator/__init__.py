@@ -1,0 +1,1 @@
+"""The orchestrator service: owns runs and decides every next step."""

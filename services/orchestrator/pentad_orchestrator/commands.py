@@ -1,0 +1,42 @@
+"""What a run can ask for. Each ends in the one event that says how it went."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteTurn:
+    """Call the model; ends in `turn_completed` or `turn_failed`."""
+
+    turn: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeTool:
+    """Call a tool; ends in `tool_call_completed`."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait before another attempt at a turn; ends in `turn_restarted`."""
+
+    turn: int
+    attempt: int
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitDeadline:
+    """Wait for the end of the wall time; ends in `deadline_reached`."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSession:
+    """Append question and answer to the session; ends in `run_completed`."""
+
+
+Command = ExecuteTurn | InvokeTool | Sleep | AwaitDeadline | SaveSession

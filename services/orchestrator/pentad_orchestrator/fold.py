@@ -1,0 +1,235 @@
+"""What each event changes: a run is a fold over its journal. Pure; times come on the events."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pentad.state.v1.event_pb2 import (
+    Event,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallStarted,
+    TurnCompleted,
+    TurnFailed,
+    TurnRestarted,
+)
+from pentad.state.v1.message_pb2 import Message, Payload, Usage
+from pentad.state.v1.run_pb2 import RunStatus
+from pentad_orchestrator.bounds import run_bounds
+from pentad_orchestrator.run import (
+    Answered,
+    Call,
+    Calling,
+    Ended,
+    Finishing,
+    InTurn,
+    Overdue,
+    Queued,
+    Ready,
+    Run,
+    TurnBroken,
+    seconds,
+)
+
+ARGUMENTS_INVALID = "TOOL_ARGUMENTS_INVALID"
+
+
+class UnexpectedEvent(Exception):
+    """The journal holds what cannot have happened; this code and it disagree."""
+
+    def __init__(self, run: Run, event: Event) -> None:
+        phase = type(run.phase).__name__
+        super().__init__(f"{event.WhichOneof('kind')} at {event.seq} of {run.run_id} in {phase}")
+
+
+class UnknownEvent(Exception):
+    """The journal holds an event of a kind that a later version brought."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"event {run.last_seq + 1} of {run.run_id}")
+
+
+def fold(events: Iterable[Event]) -> Run:
+    """Return the run that a journal, which opens with its creation, tells of."""
+    journal = iter(events)
+    run = begin(next(journal))
+    for event in journal:
+        run = evolve(run, event)
+    return run
+
+
+def begin(event: Event) -> Run:
+    """Return the run that `run_created` opens."""
+    created = event.run_created
+    return Run(
+        run_id=event.run_id,
+        created=created,
+        bounds=run_bounds(created),
+        created_at_s=seconds(event.time),
+        last_seq=event.seq,
+    )
+
+
+def evolve(run: Run, event: Event) -> Run:
+    """Return the run after an event; the run before it is unchanged."""
+    if event.WhichOneof("kind") is None:
+        raise UnknownEvent(run)
+    after = None if run.ended else _after(run, event)
+    if after is None:
+        raise UnexpectedEvent(run, event)
+    return replace(after, last_seq=run.last_seq + 1)
+
+
+def _after(run: Run, event: Event) -> Run | None:
+    """Return the run after an event, or None for one that its phase does not allow."""
+    after: Run | None = None
+    match event.WhichOneof("kind"), run.phase:
+        case "run_started", _:
+            after = _started(run, event.run_started)
+        case "turn_started" | "turn_restarted" | "turn_completed" | "turn_failed", _:
+            after = _after_turn(run, event)
+        case "tool_call_started", Calling() as calling:
+            after = _call_started(run, calling, event.tool_call_started)
+        case "tool_call_completed", Calling() as calling:
+            after = _call_completed(run, calling, event.tool_call_completed)
+        case "step_completed", Answered(output):
+            after = _step_completed(run, output)
+        case "deadline_reached", _:
+            after = replace(run, phase=Overdue())
+        case "run_completed" | "run_failed" | "run_cancelled", _:
+            after = replace(run, phase=_ended(event))
+    return after
+
+
+def _after_turn(run: Run, event: Event) -> Run | None:
+    match event.WhichOneof("kind"), run.phase:
+        case "turn_started", Ready() | Calling(done=True):
+            return _turn_started(run, event)
+        case "turn_restarted", InTurn() | TurnBroken():
+            return _turn_restarted(run, event.turn_restarted, event.seq)
+        case "turn_completed", InTurn():
+            return _turn_completed(run, event.turn_completed)
+        case "turn_failed", InTurn() as turn:
+            return _turn_failed(run, turn, event.turn_failed, seconds(event.time))
+    return None
+
+
+def _started(run: Run, started: RunStarted) -> Run:
+    """A new owner: what the one before it had in hand is lost."""
+    run = replace(run, attempt=started.attempt)
+    match run.phase:
+        case Queued():
+            return replace(run, phase=Ready(), session_seq=started.session_seq)
+        case InTurn() as turn:
+            return replace(run, phase=replace(turn, lost=True))
+    return run
+
+
+def _turn_started(run: Run, event: Event) -> Run:
+    messages = run.messages
+    if isinstance(run.phase, Calling):
+        # One copy a turn; each request to a model holds all messages anyway.
+        messages += (run.phase.message, *map(_tool_message, run.phase.calls))
+    return replace(run, phase=InTurn(event.seq), messages=messages, turn=event.turn_started.turn)
+
+
+def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
+    match run.phase:
+        case InTurn(failures=failures) | TurnBroken(failures=failures):
+            return replace(run, phase=InTurn(seq, restarted.attempt, failures))
+    return None
+
+
+def _turn_completed(run: Run, completed: TurnCompleted) -> Run:
+    message = completed.message
+    run = replace(run, turns=run.turns + 1, usage=_sum(run, completed.usage))
+    if message.tool_calls:
+        return replace(run, phase=Calling(message, tuple(map(Call, message.tool_calls))))
+    if run.multi_step:
+        return replace(run, phase=Answered(message.text))
+    return replace(run, phase=Finishing(message.text))
+
+
+def _sum(run: Run, usage: Usage) -> Usage:
+    """Add up; the cost is known only as long as every turn's is."""
+    before = run.usage
+    total = Usage(
+        input_tokens=before.input_tokens + usage.input_tokens,
+        output_tokens=before.output_tokens + usage.output_tokens,
+        cached_input_tokens=before.cached_input_tokens + usage.cached_input_tokens,
+    )
+    known_before = before.HasField("cost_nano_usd") or run.turns == 0
+    if known_before and usage.HasField("cost_nano_usd"):
+        total.cost_nano_usd = before.cost_nano_usd + usage.cost_nano_usd
+    return total
+
+
+def _turn_failed(run: Run, turn: InTurn, failed: TurnFailed, at_s: float) -> Run:
+    broken = TurnBroken(turn.attempt, turn.failures + 1, failed.failure, failed.retryable, at_s)
+    return replace(run, phase=broken)
+
+
+def _call_started(run: Run, calling: Calling, started: ToolCallStarted) -> Run | None:
+    call = calling.call(started.call_id)
+    if call.started:
+        return None
+    calls = _replaced(calling, call, replace(call, started=True))
+    return replace(run, phase=calls, calls_started=run.calls_started + 1)
+
+
+def _call_completed(run: Run, calling: Calling, completed: ToolCallCompleted) -> Run | None:
+    call = calling.call(completed.call_id)
+    if not call.started or call.outcome is not None:
+        return None
+    after = _replaced(calling, call, replace(call, outcome=completed))
+    run = replace(run, phase=after, tool_calls=run.tool_calls + 1)
+    if not after.done:
+        return run
+    outcomes = (c.outcome.error.reason for c in after.calls if c.outcome is not None)
+    invalid = all(reason == ARGUMENTS_INVALID for reason in outcomes)
+    return replace(run, invalid_turns=run.invalid_turns + 1 if invalid else 0)
+
+
+def _replaced(calling: Calling, old: Call, new: Call) -> Calling:
+    return replace(calling, calls=tuple(new if call is old else call for call in calling.calls))
+
+
+def _step_completed(run: Run, output: str) -> Run:
+    step = run.step + 1
+    last = step == len(run.created.steps)
+    return replace(
+        run,
+        phase=Finishing(output) if last else Ready(),
+        step=step,
+        outputs=(*run.outputs, output),
+        messages=(),
+    )
+
+
+def _ended(event: Event) -> Ended:
+    match event.WhichOneof("kind"):
+        case "run_completed":
+            return Ended(RunStatus.STATE_COMPLETED, output=event.run_completed.output)
+        case "run_failed":
+            return Ended(RunStatus.STATE_FAILED, failure=event.run_failed.failure)
+    return Ended(RunStatus.STATE_CANCELLED, cancel_reason=event.run_cancelled.reason)
+
+
+def _tool_message(call: Call) -> Message:
+    outcome = call.outcome
+    assert outcome is not None, "a turn begins when every call before it has its outcome"
+    error = outcome.error
+    failed = outcome.WhichOneof("outcome") == "error"
+    return Message(
+        role=Message.ROLE_TOOL,
+        text=f"{error.reason}: {error.message}" if failed else _as_text(outcome.result),
+        failed=failed,
+        call_id=call.wish.call_id,
+        tool=call.wish.tool,
+        model_call_id=call.wish.model_call_id,
+    )
+
+
+def _as_text(result: Payload) -> str:
+    if result.WhichOneof("body") == "binary":
+        return f"({len(result.binary)} bytes of {result.content_type})"
+    return result.text

@@ -1,0 +1,110 @@
+"""The journal of one run, as its owner writes it: in order, once, and only under its lease."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pentad.state.v1.event_pb2 import Event
+from pentad.state.v1.run_pb2 import RunStatus
+from pentad.state.v1.run_service_pb2 import AppendEventsRequest, Lease, ListEventsRequest
+from pentad_chassis.clock import Clock
+from pentad_chassis.errors import ServiceError
+from pentad_orchestrator.patience import Patience
+from pentad_orchestrator.run import seconds
+
+if TYPE_CHECKING:
+    from pentad.state.v1.run_service_pb2_grpc import RunServiceAsyncStub
+
+_TIMEOUT_S = 5.0
+_LOST = frozenset({"STALE_FENCE", "SEQ_CONFLICT", "RUN_NOT_FOUND"})
+"""With these another owner has written, or the run is gone: nothing of ours may follow."""
+
+
+class LeaseLost(Exception):
+    """The run is not ours any more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Journal:
+    """Appends to one run under one lease."""
+
+    def __init__(
+        self,
+        runs: "RunServiceAsyncStub",
+        lease: Lease,
+        last_seq: int,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
+        self._runs = runs
+        self._last_seq = last_seq
+        self._patience = patience
+        self._clock = clock
+        self._appends = 0
+        self._lost_because = ""
+        self._ahead_s = clock.now() - clock.monotonic()
+        self.lease = lease
+
+    async def read(self, beginning: Sequence[Event]) -> Sequence[Event]:
+        """Return the whole journal; a claim holds no more than the beginning of a long one."""
+        events = list(beginning)
+        while len(events) < self._last_seq:
+            events += await self._patience.until_answered(
+                partial(self._list_behind, len(events)), what="ListEvents"
+            )
+        return events
+
+    async def _list_behind(self, seq: int) -> Sequence[Event]:
+        request = ListEventsRequest(run_id=self.lease.run_id, after_seq=seq)
+        response = await self._runs.ListEvents(request, timeout=_TIMEOUT_S)
+        if not response.events:
+            self.revoke("RUN_NOT_FOUND")
+            raise LeaseLost("RUN_NOT_FOUND")
+        return response.events
+
+    async def append(self, events: Sequence[Event], status: RunStatus) -> Sequence[Event]:
+        """Return the events as recorded; LeaseLost when the run is another owner's.
+
+        An append whose answer is lost is repeated under the same id, so that it counts once.
+        """
+        self._appends += 1
+        request = AppendEventsRequest(
+            lease=self.lease,
+            expected_seq=self._last_seq,
+            # Unique in the run: every claim raises the fence.
+            append_id=f"{self.lease.fence}.{self._appends}",
+            events=events,
+            status=status,
+        )
+
+        async def call() -> Sequence[Event]:
+            if self._lost_because:
+                raise LeaseLost(self._lost_because)
+            return (await self._runs.AppendEvents(request, timeout=_TIMEOUT_S)).events
+
+        try:
+            recorded = await self._patience.until_answered(call, what="AppendEvents")
+        except ServiceError as error:
+            if error.reason in _LOST:
+                self.revoke(error.reason)
+                raise LeaseLost(error.reason) from error
+            raise
+        self._last_seq += len(recorded)
+        self._ahead_s = seconds(recorded[-1].time) - self._clock.monotonic()
+        return recorded
+
+    def revoke(self, reason: str) -> None:
+        """Refuse every append from here on."""
+        self._lost_because = self._lost_because or reason
+
+    @property
+    def lost(self) -> bool:
+        """Whether the run is not ours any more."""
+        return bool(self._lost_because)
+
+    def now(self) -> float:
+        """The store's time, as the last append told it and this machine's clock goes on from it."""
+        return self._ahead_s + self._clock.monotonic()

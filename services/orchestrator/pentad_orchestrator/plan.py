@@ -1,0 +1,282 @@
+"""What a run does next. Pure: the same journal gives the same decision, on any machine, any day.
+
+A run goes on in two ways. Some events follow from what is known (`follow_up`): a turn is to
+start, a step is done, a bound is reached. Others are outcomes of commands (`decide`), which are
+executed only once all that precedes them is journalled, so that whoever takes the run over knows
+what may have happened.
+"""
+
+from hashlib import blake2b
+
+from pentad.state.v1.event_pb2 import (
+    DeadlineReached,
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StepCompleted,
+    ToolCallCompleted,
+    ToolCallStarted,
+    TurnRestarted,
+    TurnStarted,
+)
+from pentad.state.v1.message_pb2 import ToolError
+from pentad.state.v1.run_pb2 import Failure, RunStatus
+from pentad_orchestrator.commands import (
+    AwaitDeadline,
+    Command,
+    ExecuteTurn,
+    InvokeTool,
+    SaveSession,
+    Sleep,
+)
+from pentad_orchestrator.fold import ARGUMENTS_INVALID, UnknownEvent, begin, evolve, fold
+from pentad_orchestrator.run import (
+    Answered,
+    Call,
+    Calling,
+    Ended,
+    Finishing,
+    InTurn,
+    Overdue,
+    Queued,
+    Ready,
+    Run,
+    TurnBroken,
+)
+
+__all__ = [
+    "UnknownEvent", "begin", "cancelled", "completed", "deadline_reached", "decide", "evolve",
+    "failed", "fold", "follow_up", "restarted", "status",
+]  # fmt: skip
+
+TURN_ATTEMPTS = 3
+INVALID_TURNS = 3
+"""Turns in a row with nothing but invalid tool arguments that are fed back to the model."""
+
+CALLS_AT_ONCE = 16
+"""Tool calls of one turn that run side by side; a model may ask for hundreds."""
+
+_BACKOFF_S = 0.5
+_BACKOFF_S_MAX = 60.0
+RETRY_AFTER = "retry_after_s"
+"""Key in a failure's metadata: how long the provider asks to be left alone."""
+
+_CALLS_OWN = "TOOL_"
+"""Reasons that begin so are outcomes of a call and go to the model; others end the run."""
+
+_STARTS = frozenset({"turn_started", "turn_restarted", "tool_call_started"})
+
+
+def decide(run: Run) -> tuple[Command, ...]:
+    """Return what is to be in execution now, whether or not somebody has begun it."""
+    deadline = AwaitDeadline(run.deadline_s)
+    match run.phase:
+        case InTurn(lost=False) as turn:
+            return (ExecuteTurn(run.turn, turn.attempt), deadline)
+        case TurnBroken() as broken if _worth_another(broken):
+            return (Sleep(run.turn, broken.attempt, _retry_at(run, broken)), deadline)
+        case Calling(calls=calls):
+            started = (c for c in calls if c.started and c.outcome is None)
+            return (*(InvokeTool(c.wish.call_id) for c in started), deadline)
+        case Finishing() if run.created.spec.session_id:
+            # The answer is there: from here on neither deadline nor cancel takes it back.
+            return (SaveSession(),)
+    return ()
+
+
+def follow_up(run: Run, *, may_start: bool = True) -> tuple[Event, ...]:
+    """Return the events that follow from what is known; to be journalled before its commands.
+
+    With `may_start` false they stop short of the first that begins a turn or a call.
+    """
+    events: list[Event] = []
+    while (event := _next(run)) is not None:
+        if event.WhichOneof("kind") in _STARTS and not may_start:
+            break
+        events.append(event)
+        run = evolve(run, event)
+    return tuple(events)
+
+
+def _next(run: Run) -> Event | None:
+    event: Event | None = None
+    match run.phase:
+        case Ready():
+            event = _start_turn(run)
+        case InTurn(lost=True):
+            event = restarted(run)
+        case TurnBroken() as broken if not _worth_another(broken):
+            event = failed(run, broken.failure)
+        case Calling(done=False) as calling:
+            event = _next_of_calls(run, calling)
+        case Calling() as calling:
+            event = _after_calls(run, calling)
+        case Answered(output):
+            event = Event(step_completed=StepCompleted(step=run.planned.name, output=output))
+        case Finishing() if not run.created.spec.session_id:
+            event = completed(run)
+        case Overdue():
+            event = failed(run, _wall_time_reached(run))
+    return event
+
+
+def _start_turn(run: Run) -> Event:
+    if run.turn >= run.bounds.turns:
+        return failed(run, _limit("TURN_LIMIT_REACHED", "max_turns", run.bounds.turns))
+    return Event(turn_started=TurnStarted(step=run.planned.name, turn=run.turn + 1))
+
+
+def _after_calls(run: Run, calling: Calling) -> Event:
+    if fatal := _fatal(calling):
+        return failed(run, _failure_of(fatal))
+    if run.invalid_turns > INVALID_TURNS:
+        return failed(run, _arguments_invalid(run))
+    return _start_turn(run)
+
+
+def _next_of_calls(run: Run, calling: Calling) -> Event | None:
+    if fatal := _fatal(calling):
+        return failed(run, _failure_of(fatal))
+    if not any(call.started for call in calling.calls) and _too_many(run, calling):
+        limit = run.bounds.tool_calls
+        return failed(run, _limit("TOOL_CALL_LIMIT_REACHED", "max_tool_calls", limit))
+    in_hand = [call for call in calling.calls if call.started and call.outcome is None]
+    for call in in_hand:
+        if call.wish.tool not in run.agent.tools:
+            return _refused(run, call)
+    waiting = next((call for call in calling.calls if not call.started), None)
+    if waiting is None or len(in_hand) >= CALLS_AT_ONCE:
+        return None
+    started = ToolCallStarted(
+        step=run.planned.name, call_id=waiting.wish.call_id, tool=waiting.wish.tool
+    )
+    return Event(tool_call_started=started)
+
+
+def _too_many(run: Run, calling: Calling) -> bool:
+    """Whether the turn asks for more than is left; then none of its calls is begun."""
+    return run.calls_started + len(calling.calls) > run.bounds.tool_calls
+
+
+def _refused(run: Run, call: Call) -> Event:
+    """A model gets only the tools that its agent lists, whatever else the catalogue has."""
+    message = f"agent {run.agent.name!r} has no tool {call.wish.tool!r}"
+    return Event(
+        tool_call_completed=ToolCallCompleted(
+            step=run.planned.name,
+            call_id=call.wish.call_id,
+            tool=call.wish.tool,
+            error=ToolError(reason="TOOL_NOT_FOUND", message=message),
+        )
+    )
+
+
+def _fatal(calling: Calling) -> Call | None:
+    """Return a call that ended in a failure of Pentad's own."""
+    for call in calling.calls:
+        outcome = call.outcome
+        if outcome is None or outcome.WhichOneof("outcome") != "error":
+            continue
+        if not outcome.error.reason.startswith(_CALLS_OWN):
+            return call
+    return None
+
+
+def _worth_another(broken: TurnBroken) -> bool:
+    return broken.retryable and broken.failures < TURN_ATTEMPTS
+
+
+def _retry_at(run: Run, broken: TurnBroken) -> float:
+    """Exponential with full jitter, drawn from the run's id so that a replay agrees."""
+    name = f"{run.run_id}/{run.turn}/{broken.attempt}"
+    fraction = int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big") / 2**32
+    jittered = fraction * _BACKOFF_S * 2.0**broken.failures
+    asked = _number(broken.failure.metadata.get(RETRY_AFTER, ""))
+    return broken.failed_at_s + min(_BACKOFF_S_MAX, max(jittered, asked))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def completed(run: Run) -> Event:
+    """Return the end of a run that has its answer."""
+    assert isinstance(run.phase, Finishing), "only an answer completes a run"
+    return Event(run_completed=RunCompleted(output=run.phase.output, usage=run.usage))
+
+
+def failed(run: Run, failure: Failure) -> Event:
+    """Return the end of a run that cannot have an answer."""
+    return Event(run_failed=RunFailed(failure=failure, usage=run.usage))
+
+
+def cancelled(run: Run, reason: str) -> Event | None:
+    """Return the end of a run that a caller cancelled; None once its answer is there."""
+    if isinstance(run.phase, Finishing | Ended):
+        return None
+    return Event(run_cancelled=RunCancelled(reason=reason, usage=run.usage))
+
+
+def restarted(run: Run) -> Event:
+    """Return the start of another attempt at the current turn."""
+    assert isinstance(run.phase, InTurn | TurnBroken), "only a turn is restarted"
+    attempt = run.phase.attempt + 1
+    return Event(
+        turn_restarted=TurnRestarted(step=run.planned.name, turn=run.turn, attempt=attempt)
+    )
+
+
+def deadline_reached() -> Event:
+    """Return the end of the wall time."""
+    return Event(deadline_reached=DeadlineReached())
+
+
+def status(run: Run) -> RunStatus:
+    """Return where the run stands."""
+    queued = isinstance(run.phase, Queued)
+    standing = RunStatus(
+        state=RunStatus.STATE_QUEUED if queued else RunStatus.STATE_RUNNING,
+        usage=run.usage,
+        turns=run.turns,
+        tool_calls=run.tool_calls,
+    )
+    match run.phase:
+        case Ended(state, output, failure, cancel_reason):
+            standing.state = state
+            standing.output = output
+            standing.cancel_reason = cancel_reason
+            if failure is not None:
+                standing.failure.CopyFrom(failure)
+    return standing
+
+
+def _limit(reason: str, name: str, limit: int) -> Failure:
+    what = name.removeprefix("max_").replace("_", " ")
+    message = f"the run may use no more than {limit} {what}"
+    return Failure(reason=reason, message=message, metadata={name: str(limit)})
+
+
+def _wall_time_reached(run: Run) -> Failure:
+    wall_time = f"{run.bounds.wall_time_s:g}"
+    return Failure(
+        reason="WALL_TIME_REACHED",
+        message=f"the run did not end within {wall_time} s",
+        metadata={"wall_time_s": wall_time},
+    )
+
+
+def _arguments_invalid(run: Run) -> Failure:
+    message = f"the model's tool arguments were invalid in {run.invalid_turns} turns in a row"
+    metadata = {"agent": run.agent.name, "turns": str(run.invalid_turns)}
+    return Failure(reason=ARGUMENTS_INVALID, message=message, metadata=metadata)
+
+
+def _failure_of(call: Call) -> Failure:
+    assert call.outcome is not None, "an outcome ends the run"
+    error = call.outcome.error
+    metadata = {"call_id": call.wish.call_id, "tool": call.wish.tool}
+    return Failure(reason=error.reason, message=error.message, metadata=metadata)

@@ -1,0 +1,176 @@
+"""What is known about a run: plain values, folded from its journal."""
+
+from dataclasses import dataclass, field
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pentad.state.v1.agent_pb2 import Agent
+from pentad.state.v1.event_pb2 import PlannedStep, RunCreated, ToolCallCompleted
+from pentad.state.v1.message_pb2 import Message, ToolCall, Usage
+from pentad.state.v1.run_pb2 import Failure, RunStatus
+from pentad_orchestrator.bounds import RunBounds
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Accepted; nobody has begun to work on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step is about to begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """A model is called, or was by an owner that is gone."""
+
+    seq: int
+    """Place of the event that started this attempt."""
+
+    attempt: int = 1
+    failures: int = 0
+    """Attempts at this turn that gave nothing; those cut short by a crash do not count."""
+
+    lost: bool = False
+    """The owner that called the model is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBroken:
+    """An attempt at a turn gave nothing."""
+
+    attempt: int
+    failures: int
+    failure: Failure
+    retryable: bool
+    failed_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call of the turn before."""
+
+    wish: ToolCall
+    started: bool = False
+    outcome: ToolCallCompleted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Tools are called, or have answered."""
+
+    message: Message
+    calls: tuple[Call, ...]
+
+    @property
+    def done(self) -> bool:
+        """Every call has its outcome."""
+        return all(call.outcome is not None for call in self.calls)
+
+    def call(self, call_id: str) -> Call:
+        """Return the call of that id; KeyError when the turn did not ask for it."""
+        for call in self.calls:
+            if call.wish.call_id == call_id:
+                return call
+        raise KeyError(call_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A step of several has its answer."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """The run has its answer."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The wall time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The journal is closed."""
+
+    state: RunStatus.State.ValueType
+    output: str = ""
+    failure: Failure | None = None
+    cancel_reason: str = ""
+
+
+Phase = Queued | Ready | InTurn | TurnBroken | Calling | Answered | Finishing | Overdue | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as its journal tells it."""
+
+    run_id: str
+    created: RunCreated
+    bounds: RunBounds
+    created_at_s: float
+    """By the store's clock, as every time here."""
+
+    phase: Phase = field(default_factory=Queued)
+    last_seq: int = 1
+    attempt: int = 0
+    """Owners so far."""
+
+    session_seq: int = 0
+    step: int = 0
+    """Place of the current step, from 0."""
+
+    outputs: tuple[str, ...] = ()
+    """Answers of the steps before it."""
+
+    messages: tuple[Message, ...] = ()
+    """What agent and tools said in it."""
+
+    turn: int = 0
+    """Number of the last turn started."""
+
+    turns: int = 0
+    calls_started: int = 0
+    tool_calls: int = 0
+    invalid_turns: int = 0
+    """Turns in a row all of whose tool calls had arguments that break the schema."""
+
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def planned(self) -> PlannedStep:
+        """The current step."""
+        return self.created.steps[min(self.step, len(self.created.steps) - 1)]
+
+    @property
+    def agent(self) -> Agent:
+        """Who performs the current step."""
+        name = self.planned.agent
+        return next(agent for agent in self.created.agents if agent.name == name)
+
+    @property
+    def deadline_s(self) -> float:
+        """When the run must have ended."""
+        return self.created_at_s + self.bounds.wall_time_s
+
+    @property
+    def multi_step(self) -> bool:
+        """Whether the work is divided into steps."""
+        return self.created.spec.WhichOneof("workflow") == "multi_step"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the journal is closed."""
+        return isinstance(self.phase, Ended)
+
+
+def seconds(time: Timestamp) -> float:
+    """Return a time as seconds since the epoch."""
+    return time.seconds + time.nanos / 1e9
