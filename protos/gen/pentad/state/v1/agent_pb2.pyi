@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,42 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Routing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoutingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Routing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROUTING_UNSPECIFIED: _Routing.ValueType  # 0
+    """Whichever way the orchestrator is set to."""
+    ROUTING_ROUND_ROBIN: _Routing.ValueType  # 1
+    """Each in turn."""
+    ROUTING_LEAST_BUSY: _Routing.ValueType  # 2
+    """The one with the most room left."""
+    ROUTING_WEIGHTED: _Routing.ValueType  # 3
+    """Each in proportion to its weight."""
+    ROUTING_SESSION_AFFINITY: _Routing.ValueType  # 4
+    """The same one for a session as long as it lives; without a session, for a run."""
+    ROUTING_NEAREST_REGION: _Routing.ValueType  # 5
+    """One in the orchestrator's own region, if there is one with room."""
+
+class Routing(_Routing, metaclass=_RoutingEnumTypeWrapper):
+    """Routing says which executor performs an agent's turns."""
+
+ROUTING_UNSPECIFIED: Routing.ValueType  # 0
+"""Whichever way the orchestrator is set to."""
+ROUTING_ROUND_ROBIN: Routing.ValueType  # 1
+"""Each in turn."""
+ROUTING_LEAST_BUSY: Routing.ValueType  # 2
+"""The one with the most room left."""
+ROUTING_WEIGHTED: Routing.ValueType  # 3
+"""Each in proportion to its weight."""
+ROUTING_SESSION_AFFINITY: Routing.ValueType  # 4
+"""The same one for a session as long as it lives; without a session, for a run."""
+ROUTING_NEAREST_REGION: Routing.ValueType  # 5
+"""One in the orchestrator's own region, if there is one with room."""
+Global___Routing: _TypeAlias = Routing  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
@@ -169,6 +206,7 @@ class Agent(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -181,6 +219,8 @@ class Agent(_message.Message):
     """The system prompt; at most 64 KiB."""
     model: _builtins.str
     """`PROVIDER:MODEL`: `openai:…`, `anthropic:…` or `rules:…`."""
+    routing: Global___Routing.ValueType
+    """Which executor performs its turns, where there are several."""
     @_builtins.property
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tools it may call; at most 64."""
@@ -221,12 +261,13 @@ class Agent(_message.Message):
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___Limits | None = ...,
         rules: _abc.Iterable[Global___Rule] | None = ...,
+        routing: Global___Routing.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "revision", b"revision", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "revision", b"revision", "routing", b"routing", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
