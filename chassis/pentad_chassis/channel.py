@@ -16,7 +16,10 @@ from pentad_chassis.credentials import channel_credentials
 from pentad_chassis.hop import Hop, Metadata, ResponseStream
 from pentad_chassis.telemetry import Telemetry
 
-_SERVICE_CONFIG = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+_SERVICE_CONFIG = """{
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""}
+}"""
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 
 OPTIONS: Sequence[tuple[str, Any]] = (

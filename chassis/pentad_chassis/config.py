@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     drain_grace_s: float = 10.0
     """Time for calls in flight to finish when the service stops."""
 
+    max_lag_s: float = 0.05
+    """Queue time of the process above which calls that begin new work are refused."""
+
     metrics_address: str = ""
     """Where Prometheus reads `http://HOST:PORT/metrics`; empty for nowhere."""
 

@@ -1,17 +1,8 @@
 """What surrounds every handler of every service: trace → log → errors → authenticate → deadline."""
 
-import asyncio
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-)
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,9 +11,9 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
 from pentad_chassis import calls
+from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller
-from pentad_chassis.config import Settings
-from pentad_chassis.errors import Internal, ResourceExhausted, ServiceError, Unavailable
+from pentad_chassis.errors import Internal, ServiceError
 from pentad_chassis.policy import TRIM_S
 from pentad_chassis.semconv import RPC_METHOD, RPC_SYSTEM_NAME
 from pentad_chassis.status import to_grpc
@@ -35,53 +26,18 @@ else:
 
 Authenticate = Callable[[str, Mapping[str, str]], Awaitable[Caller]]
 
-_UNARY, _STREAM = "unary", "stream"
 _END = object()
 
 
-class Overloaded(ResourceExhausted):
-    """The server has as many calls as it can hold."""
-
-    reason = "OVERLOADED"
-
-    def __init__(self, service: str) -> None:
-        super().__init__(f"the {service} service has too many calls in hand", service=service)
-        self.retry_after_s = 1.0
-
-
-class Draining(Unavailable):
-    """The server is stopping and ends the calls that only wait."""
-
-    reason = "DRAINING"
-
-    def __init__(self, service: str) -> None:
-        super().__init__(
-            f"the {service} service is stopping; another replica answers", service=service
-        )
-
-
 class Handling:
-    """Surrounds handlers, and counts the calls in hand."""
+    """Surrounds handlers."""
 
     def __init__(
-        self,
-        config: Settings,
-        telemetry: Telemetry,
-        authenticate: Authenticate | None,
-        parked: frozenset[str],
+        self, telemetry: Telemetry, admission: Admission, authenticate: Authenticate | None
     ) -> None:
         self._telemetry = telemetry
+        self._admission = admission
         self._authenticate = authenticate
-        self._parks = parked
-        self._parked: set[asyncio.Task[Any]] = set()
-        self._room = {_UNARY: config.max_in_flight, _STREAM: config.max_streams}
-        self._in_hand = {_UNARY: 0, _STREAM: 0}
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._draining = False
-        for kind in (_UNARY, _STREAM):
-            gauge = telemetry.metrics.in_flight.labels(kind)
-            gauge.set_function(partial(self._in_hand.__getitem__, kind))
 
     def surround(self, method: str, handler: Any) -> Any:
         """Return the handler of `/package.Service/Method` with all that surrounds it."""
@@ -92,33 +48,26 @@ class Handling:
             )
         return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *codec)
 
-    async def drain(self, grace_s: float) -> None:
-        """End the calls that only wait, and give the others `grace_s` seconds to finish."""
-        self._draining = True
-        for task in self._parked:
-            task.cancel()
-        try:
-            async with asyncio.timeout(grace_s):
-                await self._idle.wait()
-        except TimeoutError:
-            self._telemetry.log.warning("calls cut off by the stop", in_hand=dict(self._in_hand))
-
     def _unary(self, method: str, behaviour: Any) -> Any:
+        kind = self._admission.kind_of(method, streams=False)
+
         async def handle(request: Any, context: Any) -> Any:
-            async with self._serving(method, _UNARY, context):
-                with self._parking(method):
+            async with self._serving(method, kind, context):
+                with self._admission.parking(kind):
                     return await behaviour(request, context)
 
         return handle
 
     def _stream(self, method: str, behaviour: Any) -> Any:
+        kind = self._admission.kind_of(method, streams=True)
+
         async def handle(request: Any, context: Any) -> AsyncGenerator[Any, None]:
             async with (
-                self._serving(method, _STREAM, context),
+                self._serving(method, kind, context),
                 aclosing(behaviour(request, context)) as responses,
             ):
                 while True:
-                    with self._parking(method):
+                    with self._admission.parking(kind):
                         response = await anext(responses, _END)
                     if response is _END:
                         return
@@ -134,7 +83,7 @@ class Handling:
         span = self._start_span(method, metadata)
         error: ServiceError | None = None
         try:
-            with self._in_hand_as(kind):
+            with self._admission.admitted(method, kind):
                 if self._authenticate is not None:
                     calls.identify(await self._authenticate(method, metadata))
                 remaining = context.time_remaining()
@@ -153,41 +102,6 @@ class Handling:
             self._telemetry.metrics.served(span, method[1:], code, time.monotonic() - begun)
         if error is not None:
             await self._abort(context, method, error)
-
-    @contextmanager
-    def _in_hand_as(self, kind: str) -> Iterator[None]:
-        if self._in_hand[kind] >= self._room[kind]:
-            self._telemetry.metrics.shed.labels(kind).inc()
-            raise Overloaded(self._telemetry.service)
-        self._in_hand[kind] += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_hand[kind] -= 1
-            if not any(self._in_hand.values()):
-                self._idle.set()
-
-    @contextmanager
-    def _parking(self, method: str) -> Iterator[None]:
-        """Let a stop end the wait inside the block, and nothing that is done outside of it."""
-        if method not in self._parks:
-            yield
-            return
-        if self._draining:
-            raise Draining(self._telemetry.service)
-        task = asyncio.current_task()
-        assert task is not None, "a handler runs in a task"
-        self._parked.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._draining:
-                raise
-            task.uncancel()
-            raise Draining(self._telemetry.service) from None
-        finally:
-            self._parked.discard(task)
 
     def _start_span(self, method: str, metadata: Mapping[str, str]) -> Span:
         # A trace begins at the public edge, or with the caller: an internal call without one

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller, caller, remaining_s
 from pentad_chassis.config import Settings
 from pentad_chassis.credentials import check_exposure, server_credentials
@@ -59,15 +60,18 @@ async def serving(
     services: Sequence[Add],
     authenticate: Authenticate | None = None,
     parked: frozenset[str] = frozenset(),
+    new_work: frozenset[str] = frozenset(),
 ) -> AsyncIterator[None]:
     """Serve on `config.address` while the block runs; then drain.
 
     `services` are generated `add_…Servicer_to_server` functions with their servicers. Calls of
     `parked` methods (`/package.Service/Method`) only wait for something to happen: a stop ends
-    them at once with DRAINING, and lets all others finish.
+    them at once with DRAINING, and lets all others finish. Calls of `new_work` methods are
+    refused with OVERLOADED while the process is behind with what it has begun.
     """
     check_exposure(config)
-    handling = Handling(config, telemetry, authenticate, parked)
+    admission = Admission(config, telemetry, parked, new_work)
+    handling = Handling(telemetry, admission, authenticate)
     public = authenticate is not None
     size = _PUBLIC_MESSAGE_BYTES_MAX if public else _MESSAGE_BYTES_MAX
     server = grpc.aio.server(
@@ -103,7 +107,7 @@ async def serving(
     finally:
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(config.drain_delay_s)
-        await handling.drain(config.drain_grace_s)
+        await admission.drain(config.drain_grace_s)
         await server.stop(grace=0.1)
         telemetry.log.info("stopped")
 

@@ -41,9 +41,13 @@ from pentad_gateway.servicer import (
 if TYPE_CHECKING:
     from pentad.state.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
 
-# Runs go on without those who follow them, so that a stop need not wait for them.
 _RUNS = "/pentad.gateway.v1.RunService"
+
 _WAITING = frozenset({f"{_RUNS}/{name}" for name in ("ExecuteRun", "TailRun", "WaitRun")})
+"""Ended at once by a stop: runs go on without those who follow them."""
+
+_NEW_WORK = frozenset({f"{_RUNS}/{name}" for name in ("CreateRun", "ExecuteRun")})
+"""Refused first when the gateway is behind."""
 
 
 @asynccontextmanager
@@ -60,7 +64,9 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         runs = RunCore(RunServiceStub(state), OrchestratorServiceStub(runner), clock)
         await enrol_first_key(keys, config, telemetry)
         services = _services(runs, state, tools)
-        async with serving(config, telemetry, services, keys.authenticate, _WAITING):
+        async with serving(
+            config, telemetry, services, keys.authenticate, parked=_WAITING, new_work=_NEW_WORK
+        ):
             yield
 
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from pentad.state.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
 
 _RECORD_TIMEOUT_S = 5.0
+_NEW_WORK = frozenset({"/pentad.orchestrator.v1.OrchestratorService/CreateRun"})
+"""Refused first when the orchestrator is behind: runs in work go before new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         core = OrchestratorCore(RunServiceStub(state), creation, owned, claim)
         servicer = OrchestratorServicer(core)
         register = partial(add_OrchestratorServiceServicer_to_server, servicer)
-        async with serving(config, telemetry, [register]):
+        async with serving(config, telemetry, [register], new_work=_NEW_WORK):
             try:
                 yield
             finally:

@@ -1,0 +1,32 @@
+"""How far a process is behind its work: the queue time of an event loop."""
+
+import asyncio
+import time
+
+_INTERVAL_S = 0.1
+"""A loop that is slow once is not behind; one that stays slow for this long is (as in CoDel)."""
+
+
+class LoopLag:
+    """Measures how long a callback waits for its turn. It costs nothing while nobody asks."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._measuring = False
+        self._behind_since: float | None = None
+
+    def is_behind(self) -> bool:
+        """Whether everything has waited too long for a while now."""
+        if not self._measuring:
+            self._measuring = True
+            asyncio.get_running_loop().call_soon(self._measured, time.monotonic())
+        since = self._behind_since
+        return since is not None and time.monotonic() - since >= _INTERVAL_S
+
+    def _measured(self, asked_at: float) -> None:
+        self._measuring = False
+        now = time.monotonic()
+        if now - asked_at <= self._most_s:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = asked_at

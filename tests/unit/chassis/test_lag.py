@@ -1,0 +1,35 @@
+import asyncio
+import time
+
+from pentad_chassis.lag import LoopLag
+
+
+async def turn_of_loop(work_s: float) -> None:
+    """Let the loop turn once, with as much work in it."""
+    asyncio.get_running_loop().call_soon(time.sleep, work_s)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_a_loop_that_stays_slow_is_behind_and_one_that_recovers_is_not() -> None:
+    lag = LoopLag(most_s=0.01)
+    assert not lag.is_behind()
+    for _ in range(8):
+        asyncio.get_running_loop().call_soon(time.sleep, 0.02)
+        lag.is_behind()
+        await turn_of_loop(0)
+    assert lag.is_behind()
+
+    await turn_of_loop(0)
+    lag.is_behind()
+    await turn_of_loop(0)
+    assert not lag.is_behind()
+
+
+async def test_a_loop_that_is_slow_once_is_not_behind() -> None:
+    lag = LoopLag(most_s=0.01)
+    asyncio.get_running_loop().call_soon(time.sleep, 0.05)
+    lag.is_behind()
+    await turn_of_loop(0)
+
+    assert not lag.is_behind()
