@@ -1,0 +1,1 @@
+"""The state service: every durable fact, on Redis or Valkey."""

@@ -1,0 +1,82 @@
+"""Where the parts of the state service meet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from pentad.state.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from pentad.state.v1.effect_service_pb2_grpc import add_EffectServiceServicer_to_server
+from pentad.state.v1.entry_service_pb2_grpc import add_EntryServiceServicer_to_server
+from pentad.state.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from pentad.state.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
+from pentad.state.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from pentad.state.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
+from pentad_chassis.clock import SystemClock
+from pentad_chassis.server import serving
+from pentad_chassis.spans import recording_spans
+from pentad_chassis.telemetry import Telemetry
+from pentad_state.config import Config
+from pentad_state.connection import Address
+from pentad_state.core import StateCore
+from pentad_state.engine import open_engine
+from pentad_state.pipe import Pipe
+from pentad_state.pulse import Pulse
+from pentad_state.servicer import (
+    AgentServicer,
+    EffectServicer,
+    EntryServicer,
+    RegistryServicer,
+    RunServicer,
+    SessionServicer,
+    TraceServicer,
+)
+from pentad_state.signals import Signals
+from pentad_state.waiting import running
+
+_PARKED = frozenset(
+    f"/pentad.state.v1.RunService/{rpc}" for rpc in ("ClaimRuns", "WaitRun", "TailRun")
+)
+"""Calls that only wait for something to happen; a stop ends them at once."""
+
+
+@asynccontextmanager
+async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Serve while the block runs; leaving it undoes every step in reverse."""
+    async with _store_url(config, telemetry) as url, open_core(url, config, telemetry) as core:
+        services = [
+            partial(add_RunServiceServicer_to_server, RunServicer(core)),
+            partial(add_SessionServiceServicer_to_server, SessionServicer(core)),
+            partial(add_EntryServiceServicer_to_server, EntryServicer(core)),
+            partial(add_EffectServiceServicer_to_server, EffectServicer(core)),
+            partial(add_AgentServiceServicer_to_server, AgentServicer(core)),
+            partial(add_RegistryServiceServicer_to_server, RegistryServicer(core)),
+            partial(add_TraceServiceServicer_to_server, TraceServicer(core)),
+        ]
+        async with (
+            recording_spans(telemetry, core.traces.record),
+            serving(config, telemetry, services, parked=_PARKED),
+        ):
+            yield
+
+
+@asynccontextmanager
+async def open_core(url: str, config: Config, telemetry: Telemetry) -> AsyncIterator[StateCore]:
+    """Have the core of the service over the store at `url` while the block runs."""
+    address = Address(url)
+    pipe = Pipe(address, config.reply_s, telemetry)
+    core = StateCore.over(pipe, config, SystemClock())
+    signals = Signals(address, {"work": core.schedule, "runs": core.watchers}, telemetry)
+    pulse = Pulse(pipe, telemetry)
+    async with running(pipe.serve(), signals.serve()):
+        await pulse.begin()
+        async with running(pulse.serve()):
+            yield core
+
+
+@asynccontextmanager
+async def _store_url(config: Config, telemetry: Telemetry) -> AsyncIterator[str]:
+    if config.redis_url is not None:
+        yield config.redis_url.get_secret_value()
+        return
+    async with open_engine(config, telemetry) as url:
+        yield url

@@ -1,0 +1,161 @@
+"""Every reason this service can give. Callers may branch on them; keep them stable."""
+
+from pentad_chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Unavailable
+
+
+class StoreUnavailable(Unavailable):
+    """The store did not answer, or refused to write; repeating may help."""
+
+    reason = "STORE_UNAVAILABLE"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the store is not available: {cause}", cause=cause)
+
+
+class PayloadTooLarge(InvalidArgument):
+    """A field is larger than its stated limit."""
+
+    reason = "PAYLOAD_TOO_LARGE"
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"{field} has {size} bytes; the limit is {limit}",
+            field=field,
+            size=str(size),
+            limit=str(limit),
+        )
+
+
+class InvalidPageToken(InvalidArgument):
+    """The token is not one that the same list gave."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("page_token is not one that this list gave", field="page_token")
+
+
+class InvalidCursor(InvalidArgument):
+    """The cursor is not one of an event of this run."""
+
+    reason = "INVALID_CURSOR"
+
+    def __init__(self) -> None:
+        super().__init__("after is not the cursor of an event of this run", field="after")
+
+
+class RunNotFound(NotFound):
+    """The tenant has no such run, or not any more."""
+
+    reason = "RUN_NOT_FOUND"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"no run {run_id!r}", run_id=run_id)
+
+
+class RequestIdReused(AlreadyExists):
+    """The request id belongs to another request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"request id {request_id!r} was used with another request", request_id=request_id
+        )
+
+
+class StaleFence(Aborted):
+    """The caller does not hold what it writes to any more."""
+
+    reason = "STALE_FENCE"
+
+    def __init__(self, subject: str, fence: int) -> None:
+        super().__init__(
+            f"fence {fence} does not hold {subject}", subject=subject, fence=str(fence)
+        )
+
+
+class SeqConflict(Aborted):
+    """The journal does not stand where the caller believes."""
+
+    reason = "SEQ_CONFLICT"
+
+    def __init__(self, run_id: str, expected_seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"the journal of {run_id} has {last_seq} events, not {expected_seq}",
+            run_id=run_id,
+            expected_seq=str(expected_seq),
+            last_seq=str(last_seq),
+        )
+
+
+class SessionNotFound(NotFound):
+    """The tenant has no such session, or not any more."""
+
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"no session {session_id!r}", session_id=session_id)
+
+
+class EntryNotFound(NotFound):
+    """The scope has no such entry, or not any more."""
+
+    reason = "ENTRY_NOT_FOUND"
+
+    def __init__(self, scope: str, key: str) -> None:
+        super().__init__(f"no entry {key!r} in {scope!r}", scope=scope, key=key)
+
+
+class VersionMismatch(Aborted):
+    """Another writer came first."""
+
+    reason = "VERSION_MISMATCH"
+
+    def __init__(self, subject: str, expected: int, actual: int) -> None:
+        super().__init__(
+            f"{subject} has version {actual}, not {expected}",
+            subject=subject,
+            expected_version=str(expected),
+            actual_version=str(actual),
+        )
+
+
+class EffectNotFound(NotFound):
+    """No such call was begun."""
+
+    reason = "EFFECT_NOT_FOUND"
+
+    def __init__(self, run_id: str, call_id: str) -> None:
+        super().__init__(f"no call {call_id!r} of run {run_id!r}", run_id=run_id, call_id=call_id)
+
+
+class ArgumentsChanged(AlreadyExists):
+    """The call was begun before with another tool or other arguments."""
+
+    reason = "ARGUMENTS_CHANGED"
+
+    def __init__(self, run_id: str, call_id: str) -> None:
+        super().__init__(
+            f"call {call_id!r} of run {run_id!r} was begun with other arguments",
+            run_id=run_id,
+            call_id=call_id,
+        )
+
+
+class AgentNotFound(NotFound):
+    """The tenant has no such agent, or not that revision of it."""
+
+    reason = "AGENT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no agent {name!r}", agent=name)
+
+
+class AgentAlreadyExists(AlreadyExists):
+    """The tenant has an agent of that name."""
+
+    reason = "AGENT_ALREADY_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"agent {name!r} already exists", agent=name)

@@ -1,0 +1,70 @@
+"""How events are kept, and how they become what callers see."""
+
+import hashlib
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pentad.state.v1.event_pb2 import Event, TextDelta
+from pentad_state.cursor import to_cursor
+
+_STAMP = 13
+_TAG = 16
+
+
+def tag_of(append_id: str) -> str:
+    """Return what marks the events of one append: 64 bits, compared at one place of a journal."""
+    return hashlib.blake2b(append_id.encode(), digest_size=_TAG // 2).hexdigest()
+
+
+def to_kept(event: Event) -> bytes:
+    """Return what is kept of an event; the rest follows from its place."""
+    event.ClearField("run_id")
+    event.ClearField("seq")
+    event.ClearField("time")
+    event.ClearField("cursor")
+    return event.SerializeToString()
+
+
+def from_kept(run_id: str, seq: int, kept: bytes) -> Event:
+    """Return the event that stands at a place of a journal."""
+    event = Event.FromString(kept[_STAMP + _TAG :])
+    return stamped(event, run_id, seq, int(kept[:_STAMP]))
+
+
+def stamped(event: Event, run_id: str, seq: int, ms: int) -> Event:
+    """Return the same event with what its place says about it."""
+    event.run_id = run_id
+    event.seq = seq
+    event.time.FromMilliseconds(ms)
+    event.cursor = to_cursor(run_id, seq)
+    return event
+
+
+def text_event(started: Event, offset: int, text: str, ms: int) -> Event:
+    """Return the text of a turn behind an offset; `started` is the event that began the turn."""
+    end = offset + len(text.encode())
+    return Event(
+        run_id=started.run_id,
+        seq=started.seq,
+        time=to_time(ms),
+        cursor=to_cursor(started.run_id, started.seq, end),
+        text_delta=TextDelta(turn=turn_of(started), offset=offset, text=text),
+    )
+
+
+def turn_of(event: Event) -> int:
+    """Return the number of the turn that an event begins; 0 when it begins none."""
+    match event.WhichOneof("kind"):
+        case "turn_started":
+            return event.turn_started.turn
+        case "turn_restarted":
+            return event.turn_restarted.turn
+        case _:
+            return 0
+
+
+def to_time(ms: int) -> Timestamp:
+    """Return milliseconds since the epoch as a timestamp."""
+    time = Timestamp()
+    time.FromMilliseconds(ms)
+    return time

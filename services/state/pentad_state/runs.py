@@ -1,0 +1,230 @@
+"""Runs: created once, appended to by whoever holds them, read by their tenant."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import groupby
+
+from pentad.state.v1.event_pb2 import Event, RunCreated
+from pentad.state.v1.run_pb2 import Run, RunStatus
+from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
+from pentad_state.bounds import (
+    APPEND_BYTES,
+    KIB,
+    check_count,
+    check_name,
+    check_size,
+    invalid,
+)  # fmt: skip
+from pentad_state.config import Config
+from pentad_state.errors import RequestIdReused, RunNotFound, SeqConflict, StaleFence
+from pentad_state.journal import from_kept, stamped, tag_of, to_kept, to_time
+from pentad_state.leases import JOURNAL_BYTES, JOURNAL_EVENTS, lease_ms
+from pentad_state.pages import SCANS_MAX, STAMP, Page, newest
+from pentad_state.partitions import key, partition_of_run, run_id_for
+from pentad_state.store import Store, script, to_dict
+
+_DAY_MS = 24 * 3600 * 1000
+_WALL_TIME_MS_MAX = 30 * _DAY_MS
+_EVENTS_MAX = 200
+_PIECES_MAX = 1000
+_REASON_BYTES = KIB
+_TEXT_BYTES = 1024 * KIB
+_TEXT_LIVE_MS = 3600 * 1000
+_ENDED = frozenset({RunStatus.STATE_COMPLETED, RunStatus.STATE_FAILED, RunStatus.STATE_CANCELLED})
+
+
+class Runs:
+    """Every method is one atomic step of the store."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store = store
+        self._retention_ms = int(config.run_retention_s * 1000)
+        self._text_ms = int(config.text_retention_s * 1000)
+
+    async def create(
+        self, request_id: str, fingerprint: bytes, created: RunCreated, claim: Claim | None
+    ) -> tuple[Run, ClaimedRun | None, bool]:
+        """Record a run; return it, the claim if one was made, and whether this call created it."""
+        check_name("request_id", request_id)
+        check_name("created.tenant", created.tenant)
+        if claim is not None:
+            check_name("claim.owner", claim.owner)
+        check_size("created", created.ByteSize(), APPEND_BYTES)
+        run_id = run_id_for(created.tenant, request_id)
+        head = Run(
+            run_id=run_id,
+            tenant=created.tenant,
+            spec=created.spec,
+            trace_id=_trace_id(created.traceparent),
+        )
+        p = partition_of_run(run_id)
+        verdict, *held = await self._store.run(
+            script("run_create"),
+            [
+                key(p, "run", run_id), key(p, "journal", run_id), key(p, "ready"),
+                key(p, "leases"), key(p, "runs", created.tenant),
+            ],
+            run_id, created.tenant, fingerprint, head.SerializeToString(),
+            to_kept(Event(run_created=created)),
+            claim.owner if claim else "",
+            lease_ms(claim) if claim else 0,
+            _WALL_TIME_MS_MAX + self._retention_ms + _DAY_MS,
+        )  # fmt: skip
+        if verdict == b"REUSED":
+            raise RequestIdReused(request_id)
+        fields = to_dict(held[0])
+        run = _to_run(fields)
+        if verdict == b"EXISTS":
+            return run, None, False
+        if claim is None:
+            return run, None, True
+        event = stamped(Event(run_created=created), run_id, 1, int(fields[b"created"]))
+        lease = Lease(run_id=run_id, fence=int(fields[b"fence"]))
+        return run, ClaimedRun(lease=lease, events=[event], last_seq=1), True
+
+    async def get(self, tenant: str, run_id: str) -> tuple[Run, bytes]:
+        """Return a run and the fingerprint of the request that created it."""
+        fields = await self._fields(run_id)
+        if fields.get(b"tenant") != tenant.encode():
+            raise RunNotFound(run_id)
+        return _to_run(fields), fields[b"fingerprint"]
+
+    async def list_runs(
+        self, tenant: str, state: RunStatus.State.ValueType, session_id: str, size: int, token: str
+    ) -> tuple[list[Run], str]:
+        """Return a page of a tenant's runs, newest first, and the token of the next."""
+        page = Page[Run](("runs", tenant, str(state), session_id), size, token)
+        for _ in range(SCANS_MAX):
+            members, more = await newest(self._store, "runs", tenant, page.last)
+            found = await asyncio.gather(*(self._fields(m[STAMP:]) for m in members))
+            for member, fields in zip(members, found, strict=True):
+                if not page.room:
+                    return page.items, page.next_token()
+                run = _to_run(fields) if fields else None
+                if run is not None and _selected(run, state, session_id):
+                    page.add(member, run)
+                else:
+                    page.skip(member)
+            if not more:
+                return page.items, ""
+        return page.items, page.next_token()
+
+    async def list_events(self, run_id: str, after_seq: int) -> list[Event]:
+        """Return the events behind a place, as many as fit into one answer."""
+        p, after_seq = partition_of_run(run_id), max(after_seq, 0)
+        kept = await self._store.run(
+            script("run_events"),
+            [key(p, "run", run_id), key(p, "journal", run_id)],
+            after_seq, JOURNAL_EVENTS, JOURNAL_BYTES,
+        )  # fmt: skip
+        if kept is None:
+            raise RunNotFound(run_id)
+        return [from_kept(run_id, after_seq + i, event) for i, event in enumerate(kept, 1)]
+
+    async def append(
+        self,
+        lease: Lease,
+        expected_seq: int,
+        append_id: str,
+        events: Sequence[Event],
+        status: RunStatus,
+    ) -> list[Event]:
+        """Add events to a journal and return them as they are recorded."""
+        check_name("append_id", append_id)
+        _check_events(expected_seq, events)
+        kept = [to_kept(event) for event in events]
+        check_size("events", sum(map(len, kept)) + status.ByteSize(), APPEND_BYTES)
+        run_id = lease.run_id
+        p = partition_of_run(run_id)
+        verdict, *rest = await self._store.run(
+            script("run_append"),
+            [
+                key(p, "run", run_id), key(p, "journal", run_id), key(p, "leases"),
+                key(p, "text", run_id, str(expected_seq)), key(p, "effects", run_id),
+            ],
+            run_id, lease.fence, expected_seq, tag_of(append_id),
+            status.state or RunStatus.STATE_RUNNING, status.SerializeToString(),
+            self._retention_ms, self._text_ms, *kept,
+        )  # fmt: skip
+        match verdict:
+            case b"OK":
+                ms = int(rest[0])
+                return [stamped(e, run_id, expected_seq + i, ms) for i, e in enumerate(events, 1)]
+            case b"REPEATED":
+                return [from_kept(run_id, expected_seq + i, e) for i, e in enumerate(rest[0], 1)]
+            case b"CONFLICT":
+                raise SeqConflict(run_id, expected_seq, rest[0])
+            case b"STALE":
+                raise StaleFence(run_id, lease.fence)
+            case _:
+                raise RunNotFound(run_id)
+
+    async def append_text(self, pieces: Sequence[TextPiece]) -> None:
+        """Keep the pieces that continue the text of a turn in progress; drop the others."""
+        check_count("pieces", len(pieces), _PIECES_MAX)
+        turns = groupby(pieces, lambda p: (p.lease.run_id, p.lease.fence, p.turn_seq))
+        await asyncio.gather(*(self._append_turn(*turn, list(group)) for turn, group in turns))
+
+    async def request_cancel(self, tenant: str, run_id: str, reason: str) -> Run:
+        """Record that a run is to end, and return it as it stands."""
+        check_size("reason", len(reason.encode()), _REASON_BYTES)
+        p = partition_of_run(run_id)
+        verdict, *held = await self._store.run(
+            script("run_cancel"), [key(p, "run", run_id), key(p, "ready")], run_id, tenant, reason
+        )
+        if verdict == b"GONE":
+            raise RunNotFound(run_id)
+        return _to_run(to_dict(held[0]))
+
+    async def _append_turn(
+        self, run_id: str, fence: int, seq: int, pieces: Sequence[TextPiece]
+    ) -> None:
+        p = partition_of_run(run_id)
+        texts: list[str | int] = []
+        for piece in pieces:
+            texts += (piece.offset, piece.text)
+        await self._store.run(
+            script("run_text"),
+            [key(p, "run", run_id), key(p, "text", run_id, str(seq))],
+            run_id, fence, seq, _TEXT_LIVE_MS, _TEXT_BYTES, *texts,
+        )  # fmt: skip
+
+    async def _fields(self, run_id: str) -> dict[bytes, bytes]:
+        reply = await self._store.call("HGETALL", key(partition_of_run(run_id), "run", run_id))
+        return to_dict(reply)
+
+
+def _check_events(expected_seq: int, events: Sequence[Event]) -> None:
+    if expected_seq < 1:
+        raise invalid("expected_seq", "must be at least 1: every journal begins with run_created")
+    if not events:
+        raise invalid("events", "must not be empty")
+    check_count("events", len(events), _EVENTS_MAX)
+    for i, event in enumerate(events):
+        if event.WhichOneof("kind") in {None, "text_delta", "run_created"}:
+            raise invalid(f"events[{i}].kind", "must be one that is appended to a journal")
+
+
+def _selected(run: Run, state: RunStatus.State.ValueType, session_id: str) -> bool:
+    return (not state or run.status.state == state) and (
+        not session_id or run.spec.session_id == session_id
+    )
+
+
+def _to_run(fields: dict[bytes, bytes]) -> Run:
+    run = Run.FromString(fields[b"head"])
+    run.status.ParseFromString(fields.get(b"status", b""))
+    run.status.state = RunStatus.State.ValueType(int(fields[b"state"]))
+    run.create_time.CopyFrom(to_time(int(fields[b"created"])))
+    if b"started" in fields:
+        run.start_time.CopyFrom(to_time(int(fields[b"started"])))
+    if b"ended" in fields:
+        run.end_time.CopyFrom(to_time(int(fields[b"ended"])))
+    run.last_seq = int(fields[b"seq"])
+    run.cancel_requested = b"cancel" in fields and run.status.state not in _ENDED
+    return run
+
+
+def _trace_id(traceparent: str) -> str:
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) == 4 else ""  # noqa: PLR2004 - version, trace, span, flags

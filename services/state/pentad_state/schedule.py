@@ -1,0 +1,181 @@
+"""The schedule: orchestrators wait here for work, and for word that a run is to be cancelled.
+
+A partition with work announces itself. Announcements can be lost, so that while somebody waits all
+partitions are looked at once a second; that finds expired leases as well. When nobody waits,
+nothing is asked.
+"""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pentad.state.v1.run_service_pb2 import CancelSignal, Claim, ClaimedRun
+from pentad_chassis.clock import Clock
+from pentad_state.bounds import check_name
+from pentad_state.leases import Candidate, Leases, lease_ms
+from pentad_state.partitions import PARTITIONS
+from pentad_state.waiting import wait_for
+
+_SWEEP_S = 0.9
+_WAIT_S_MAX = 30.0
+_CLAIMS_MAX = 200
+_PEEK_MIN = 8
+_CLAIMS_AT_ONCE = 8
+_CLAIMS_BYTES = 4 * 1024 * 1024
+_OWNERS_MAX = 1000
+_CANCELS_MAX = 1000
+
+
+class Schedule:
+    """Hands out what waits, fairly among those who ask."""
+
+    def __init__(self, leases: Leases, clock: Clock) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._hot: set[int] = set()
+        """Partitions that may have work."""
+        self._swept = -math.inf
+        self._taking = asyncio.Lock()
+        self._mail = _Mail()
+        self._waiting: dict[_Waiter, None] = {}
+        """In the order of their coming."""
+
+    def heard(self, message: bytes) -> None:
+        """Take note of `ready PARTITION` or `cancel RUN OWNER`."""
+        match message.decode(errors="replace").split(" ", 2):
+            case ["ready", partition] if partition.isdecimal():
+                self._hot.add(int(partition) % PARTITIONS)
+                self._wake_next()
+            case ["cancel", run_id, owner]:
+                self._mail.put(owner, run_id)
+                for waiter in self._waiting:
+                    if waiter.owner == owner:
+                        waiter.event.set()
+
+    def missed(self) -> None:
+        """Look everywhere, for any announcement may have been lost."""
+        self._swept = -math.inf
+        self._wake_next()
+
+    async def poll(
+        self, claim: Claim, limit: int, wait_s: float
+    ) -> tuple[list[ClaimedRun], list[CancelSignal]]:
+        """Return work and cancels as soon as there are any; nothing after `wait_s` seconds."""
+        check_name("claim.owner", claim.owner)
+        lease_ms(claim)
+        limit = min(limit, _CLAIMS_MAX)
+        until = self._clock.monotonic() + min(max(wait_s, 0.0), _WAIT_S_MAX)
+        with self._waiter(claim.owner, limit) as waiter:
+            while True:
+                waiter.event.clear()
+                runs = await self._take(claim, limit) if limit > 0 else []
+                run_ids = self._mail.take(claim.owner)
+                cancels = await self._leases.cancels(claim.owner, run_ids) if run_ids else []
+                left_s = until - self._clock.monotonic()
+                if runs or cancels or left_s <= 0:
+                    return runs, cancels
+                await wait_for(waiter.event, min(left_s, _SWEEP_S))
+
+    @contextmanager
+    def _waiter(self, owner: str, limit: int) -> "Iterator[_Waiter]":
+        """Stand in the queue; who leaves it hands the turn on."""
+        waiter = _Waiter(owner, wants_work=limit > 0)
+        self._waiting[waiter] = None
+        self._mail.open(owner)
+        try:
+            yield waiter
+        finally:
+            del self._waiting[waiter]
+            if self._hot:
+                self._wake_next()
+
+    def _wake_next(self) -> None:
+        for waiter in self._waiting:
+            if waiter.wants_work:
+                waiter.event.set()
+                return
+
+    async def _take(self, claim: Claim, limit: int) -> list[ClaimedRun]:
+        """Claim the oldest of what waits, leaving their share to the others in the queue."""
+        async with self._taking:
+            hot = self._to_look_at()
+            if not hot:
+                return []
+            try:
+                # Enough of each to fill the limit well, without reading a whole backlog each time.
+                each = min(limit, max(_PEEK_MIN, 4 * limit // len(hot)))
+                found = await self._leases.peek(hot, each)
+                candidates = sorted(c for part in found for c in part)
+                asking = sum(waiter.wants_work for waiter in self._waiting)
+                share = min(limit, math.ceil(len(candidates) / max(asking, 1)))
+                claimed, tried = await self._claim(candidates[:share], claim)
+            except BaseException:
+                self._hot.update(hot)
+                raise
+            self._hot.update(p for p, part in zip(hot, found, strict=True) if {*part} - tried)
+            return claimed
+
+    async def _claim(
+        self, candidates: Sequence[Candidate], claim: Claim
+    ) -> tuple[list[ClaimedRun], set[Candidate]]:
+        """Claim a few at a time, until all were tried or their journals fill a message."""
+        claimed: list[ClaimedRun] = []
+        size = 0
+        for first in range(0, len(candidates), _CLAIMS_AT_ONCE):
+            some = candidates[first : first + _CLAIMS_AT_ONCE]
+            runs = await asyncio.gather(*(self._leases.claim(c.run_id, claim) for c in some))
+            claimed += (run for run in runs if run is not None)
+            size += sum(run.ByteSize() for run in runs if run is not None)
+            if size >= _CLAIMS_BYTES:
+                return claimed, set(candidates[: first + _CLAIMS_AT_ONCE])
+        return claimed, set(candidates)
+
+    def _to_look_at(self) -> list[int]:
+        """Return the partitions that may have work, and consider them looked at."""
+        now = self._clock.monotonic()
+        if now - self._swept >= _SWEEP_S:
+            self._swept = now
+            self._hot.update(range(PARTITIONS))
+        hot = sorted(self._hot)
+        self._hot.clear()
+        return hot
+
+
+class _Waiter:
+    """One poll in the queue."""
+
+    def __init__(self, owner: str, *, wants_work: bool) -> None:
+        self.owner = owner
+        self.wants_work = wants_work
+        self.event = asyncio.Event()
+
+
+class _Mail:
+    """Cancels for owners who asked lately: kept between two of an owner's polls."""
+
+    def __init__(self) -> None:
+        self._boxes: OrderedDict[str, dict[str, None]] = OrderedDict()
+
+    def open(self, owner: str) -> None:
+        """Keep cancels for an owner from now on; the owner who asked least lately is forgotten."""
+        self._boxes.setdefault(owner, {})
+        self._boxes.move_to_end(owner)
+        if len(self._boxes) > _OWNERS_MAX:
+            self._boxes.popitem(last=False)
+
+    def put(self, owner: str, run_id: str) -> None:
+        """Keep a cancel; one that finds no room reaches its owner with the next renewal."""
+        box = self._boxes.get(owner)
+        if box is not None and len(box) < _CANCELS_MAX:
+            box[run_id] = None
+
+    def take(self, owner: str) -> list[str]:
+        """Return the owner's cancels, and forget them."""
+        box = self._boxes.get(owner)
+        if not box:
+            return []
+        run_ids = list(box)
+        box.clear()
+        return run_ids

@@ -1,0 +1,6 @@
+-- Forgets an agent and its revisions.
+-- KEYS  agent, index
+-- ARGV  name
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+return 'OK'

@@ -1,0 +1,22 @@
+-- Returns what stands behind a cursor: the rest of the text at it, then events.
+-- KEYS  run, journal, text of the event at the cursor
+-- ARGV  tenant, seq, offset, at most this many events, about this many bytes
+local run, journal, text = unpack(KEYS)
+local seq, offset = tonumber(ARGV[2]), tonumber(ARGV[3])
+local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local held = redis.call('HMGET', run, 'tenant', 'state', 'seq')
+if held[1] ~= ARGV[1] then
+  return {'GONE'}
+end
+local last, length = tonumber(held[3]), redis.call('STRLEN', text)
+if seq > last or (length > 0 and offset > length) then
+  return {'BEYOND'}
+end
+local rest, started = '', ''
+if offset < length then
+  rest = redis.call('GETRANGE', text, offset, -1)
+  started = redis.call('LINDEX', journal, seq - 1) or ''
+end
+local events = slice(journal, seq, most, bytes)
+return {'OK', tonumber(held[2]), last, digits(now()), started, rest, events}

@@ -1,0 +1,83 @@
+"""Runs in the state service's core: what tests do with them again and again."""
+
+import asyncio
+from itertools import count
+
+from google.protobuf.duration_pb2 import Duration
+
+from pentad.state.v1.event_pb2 import (
+    Event,
+    RunCompleted,
+    RunCreated,
+    RunStarted,
+    TurnCompleted,
+    TurnRestarted,
+    TurnStarted,
+)
+from pentad.state.v1.message_pb2 import Message
+from pentad.state.v1.run_pb2 import Run, RunSpec, RunStatus
+from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
+from pentad_state.core import StateCore
+
+TENANT = "acme"
+RUNNING = RunStatus(state=RunStatus.STATE_RUNNING)
+COMPLETED = RunStatus(state=RunStatus.STATE_COMPLETED, output="done", turns=1)
+
+STARTED = Event(run_started=RunStarted(owner="one", attempt=1))
+TURN = Event(turn_started=TurnStarted(step="run", turn=1))
+TURN_AGAIN = Event(turn_restarted=TurnRestarted(step="run", turn=1, attempt=2))
+TURN_DONE = Event(turn_completed=TurnCompleted(step="run", turn=1, message=Message(text="hi")))
+DONE = Event(run_completed=RunCompleted(output="done"))
+
+_append_ids = count()
+
+
+def seconds(value: float) -> Duration:
+    """Return a duration."""
+    duration = Duration()
+    duration.FromMicroseconds(int(value * 1_000_000))
+    return duration
+
+
+def by(owner: str, lease_s: float = 10.0) -> Claim:
+    """Return an owner's wish for a lease."""
+    return Claim(owner=owner, lease=seconds(lease_s))
+
+
+async def create(
+    core: StateCore, request_id: str = "r1", *, tenant: str = TENANT, session_id: str = ""
+) -> Run:
+    """Put a run into the schedule."""
+    spec = RunSpec(agent="echo", input="hello", session_id=session_id)
+    created = RunCreated(tenant=tenant, spec=spec)
+    run, _, _ = await core.runs.create(request_id, b"print", created, None)
+    return run
+
+
+async def claimed(core: StateCore, request_id: str = "r1", owner: str = "one") -> ClaimedRun:
+    """Create a run that its creator holds."""
+    created = RunCreated(tenant=TENANT, spec=RunSpec(agent="echo", input="hello"))
+    _, held, _ = await core.runs.create(request_id, b"print", created, by(owner))
+    assert held is not None
+    return held
+
+
+async def append(
+    core: StateCore, lease: Lease, seq: int, *events: Event, status: RunStatus = RUNNING
+) -> list[Event]:
+    """Append events behind `seq`."""
+    copies = [Event.FromString(event.SerializeToString()) for event in events]
+    return await core.runs.append(lease, seq, f"append-{next(_append_ids)}", copies, status)
+
+
+async def say(core: StateCore, lease: Lease, turn_seq: int, offset: int, text: str) -> None:
+    """Append a piece of text of the first turn."""
+    await core.runs.append_text(
+        [TextPiece(lease=lease, turn_seq=turn_seq, turn=1, offset=offset, text=text)]
+    )
+
+
+async def tail(core: StateCore, run_id: str, after: str = "") -> list[Event]:
+    """Return a run's events behind a cursor, once it has ended."""
+    async with asyncio.timeout(20):
+        return [e async for batch in core.tails.tail(TENANT, run_id, after) for e in batch]

@@ -1,0 +1,213 @@
+"""The pipe groups commands, and no failure of the link is ever silent, mixed up or without end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import hiredis
+import pytest
+
+from pentad_chassis.telemetry import silent_telemetry
+from pentad_state import pipe as module
+from pentad_state.connection import Address
+from pentad_state.errors import StoreUnavailable
+from pentad_state.pipe import Pipe
+from pentad_state.store import script
+from pentad_state.waiting import running
+
+Answer = Callable[[list[bytes]], bytes | None]
+HANG_UP = b"hang up"
+
+
+class FakeServer:
+    """Speaks enough of the protocol to misbehave."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.answer: Answer = echo
+        self.reads: list[list[list[bytes]]] = []
+        """Commands, by the read in which they arrived."""
+        self.connections = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["FakeServer"]:
+        """Listen while the block runs."""
+        server = await asyncio.start_unix_server(self._serve, self.path)
+        try:
+            yield self
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.close()
+            self.path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._writers.add(writer)
+        parser = hiredis.Reader()
+        while data := await reader.read(1 << 20):
+            parser.feed(data)
+            commands: list[list[bytes]] = []
+            while (command := parser.gets()) is not False:
+                commands.append(command)
+            self.reads.append(commands)
+            for command in commands:
+                answer = self.answer(command)
+                if answer == HANG_UP:
+                    break
+                writer.write(answer or b"")
+            else:
+                continue
+            break
+        writer.close()
+        self._writers.discard(writer)
+
+
+def echo(command: list[bytes]) -> bytes | None:
+    return b"$%d\r\n%s\r\n" % (len(command[-1]), command[-1])
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[FakeServer]:
+    async with FakeServer(tmp_path / "s").running() as started:
+        yield started
+
+
+@pytest.fixture
+async def pipe(server: FakeServer) -> AsyncIterator[Pipe]:
+    opened = Pipe(Address(f"unix://{server.path}"), 0.3, silent_telemetry("state"))
+    async with running(opened.serve()):
+        yield opened
+
+
+async def test_commands_that_wait_leave_together(server: FakeServer, pipe: Pipe) -> None:
+    replies = await asyncio.gather(*(pipe.call("ECHO", f"{i}") for i in range(500)))
+
+    assert replies == [b"%d" % i for i in range(500)]
+    assert len(server.reads) < 10
+    assert server.connections == 1
+
+
+async def test_a_cancelled_caller_drops_only_its_own_reply(pipe: Pipe) -> None:
+    calls = [asyncio.ensure_future(pipe.call("ECHO", f"{i}")) for i in range(6)]
+    calls[0].cancel()  # before it was sent
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    calls[3].cancel()  # perhaps on its way
+
+    replies = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [r for r in replies if isinstance(r, bytes)] == [b"1", b"2", b"4", b"5"]
+    assert await pipe.call("ECHO", "after") == b"after"
+
+
+async def test_an_error_reply_is_its_caller_s_alone(server: FakeServer, pipe: Pipe) -> None:
+    server.answer = lambda c: b"-WRONGTYPE no\r\n" if c[-1] == b"bad" else echo(c)
+
+    good, bad, also = await asyncio.gather(
+        pipe.call("ECHO", "1"), pipe.call("ECHO", "bad"), pipe.call("ECHO", "2"),
+        return_exceptions=True,
+    )  # fmt: skip
+
+    assert (good, also) == (b"1", b"2")
+    assert isinstance(bad, Exception)
+    assert not isinstance(bad, StoreUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("reply", "connections"),
+    [(b"-OOM no room\r\n", 1), (b"-READONLY replica\r\n", 2), (b"-LOADING dataset\r\n", 2)],
+)
+async def test_what_is_wrong_with_the_server_is_said_as_such(
+    server: FakeServer, pipe: Pipe, reply: bytes, connections: int
+) -> None:
+    server.answer = lambda _: reply
+    with pytest.raises(StoreUnavailable):
+        await pipe.call("SET", "a", "b")
+    server.answer = echo
+
+    assert await pipe.call("ECHO", "x") == b"x"
+    assert server.connections == connections
+
+
+async def test_a_hung_server_is_noticed_and_left(server: FakeServer, pipe: Pipe) -> None:
+    server.answer = lambda _: None
+    begun = time.monotonic()
+
+    with pytest.raises(StoreUnavailable):
+        await pipe.call("ECHO", "x")
+
+    assert time.monotonic() - begun < 1
+    server.answer = echo
+    assert await pipe.call("ECHO", "y") == b"y"
+    assert server.connections == 2
+
+
+async def test_a_lost_connection_fails_what_was_on_its_way_and_is_made_again(
+    server: FakeServer, pipe: Pipe
+) -> None:
+    server.answer = lambda c: HANG_UP if c[-1] == b"3" else echo(c)
+    replies = await asyncio.gather(
+        *(pipe.call("ECHO", f"{i}") for i in range(6)), return_exceptions=True
+    )
+    assert replies[:3] == [b"0", b"1", b"2"]
+    assert all(isinstance(reply, StoreUnavailable) for reply in replies[3:])
+
+    server.answer = echo
+    assert await pipe.call("ECHO", "x") == b"x"
+
+
+async def test_a_store_that_is_not_there_is_said_soon_and_found_when_it_comes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s"
+    pipe = Pipe(Address(f"unix://{path}"), 1, silent_telemetry("state"))
+    async with running(pipe.serve()):
+        for _ in range(3):
+            begun = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await pipe.call("PING")
+            assert time.monotonic() - begun < 1
+        async with FakeServer(path).running():
+            assert await pipe.call("ECHO", "x") == b"x"
+
+
+async def test_what_waits_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COMMANDS_MAX", 10)
+
+    replies = await asyncio.gather(
+        *(pipe.call("ECHO", "x") for _ in range(12)), return_exceptions=True
+    )
+
+    assert replies[:10] == [b"x"] * 10
+    assert all(isinstance(reply, StoreUnavailable) for reply in replies[10:])
+    assert await pipe.call("ECHO", "y") == b"y"
+
+
+async def test_a_stop_leaves_nobody_waiting(server: FakeServer) -> None:
+    server.answer = lambda _: None
+    pipe = Pipe(Address(f"unix://{server.path}"), 60, silent_telemetry("state"))
+    async with running(pipe.serve()):
+        sent = asyncio.ensure_future(pipe.call("ECHO", "x"))
+        await asyncio.sleep(0.05)
+        queued = asyncio.ensure_future(pipe.call("ECHO", "y"))
+
+    for call in (sent, queued):
+        with pytest.raises(StoreUnavailable):
+            await call
+
+
+async def test_an_engine_that_does_not_know_a_script_is_taught(
+    server: FakeServer, pipe: Pipe
+) -> None:
+    server.answer = lambda c: b"-NOSCRIPT none\r\n" if c[0] == b"EVALSHA" else echo(c)
+
+    reply = await pipe.run(script("run_peek"), ["k1", "k2"], "last")
+
+    assert reply == b"last"
+    (first,), (second,) = server.reads
+    assert first[1] == script("run_peek").sha.encode()
+    assert second[:3] == [b"EVAL", script("run_peek").source, b"2"]
