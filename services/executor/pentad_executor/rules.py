@@ -26,7 +26,7 @@ from pentad_executor.template import (
     to_json,
 )
 
-_PIECES_MAX = 16
+_PIECES_MAX = 4
 _INLINE_WORK_MAX = 16 * 1024
 """Bytes of input times patterns that are searched on the event loop; RE2 releases the
 interpreter's lock, so that more goes to a thread."""

@@ -134,7 +134,8 @@ class TextSink:
 
     def hurry(self) -> None:
         """Send what waits without waiting for more."""
-        self._urgent.set()
+        if self._waiting:  # what is under way already needs no hurry, nor does what comes next
+            self._urgent.set()
 
     async def send(self) -> None:
         """Send what waits an interval after the first of it came, or sooner if somebody asks."""
