@@ -1,0 +1,1 @@
+"""The `pentad` command: start a suite, apply agents, run them, watch and explain what happened."""

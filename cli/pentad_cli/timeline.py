@@ -1,0 +1,135 @@
+"""One line of text for each event: the view for logs, pipes and later reading."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pentad.state.v1.event_pb2 import (
+    Event,
+    RunResumed,
+    RunStarted,
+    ToolCallCompleted,
+    TurnCompleted,
+    TurnRestarted,
+)
+from pentad.state.v1.run_pb2 import Failure, Pause, Settlement
+from pentad_cli.progress import payload_text
+from pentad_cli.words import clip, duration, seconds_between, usage_words
+
+_ARGUMENTS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event in words."""
+
+    offset_s: float
+    """Time since the run was accepted."""
+
+    kind: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.offset_s:+9.3f} s  {self.kind:<20} {self.what}".rstrip()
+
+
+class Narrator:
+    """Turns the events of one run into entries; offsets count from the first event it sees."""
+
+    def __init__(self) -> None:
+        self._first: Event | None = None
+
+    def tell(self, event: Event) -> Entry:
+        """Return the event in words."""
+        self._first = self._first or event
+        offset = seconds_between(self._first.time, event.time)
+        kind = event.WhichOneof("kind") or "unknown"  # an event of a newer suite
+        what = _WORDS[kind](event) if kind in _WORDS else ""
+        return Entry(offset, kind.replace("_", " "), what)
+
+
+def timeline(events: Iterable[Event]) -> Iterator[Entry]:
+    """Return a run's journalled events in words; deltas repeat what their turn says."""
+    narrator = Narrator()
+    for event in events:
+        if event.WhichOneof("kind") != "text_delta":
+            yield narrator.tell(event)
+
+
+def _turn(turn: TurnCompleted) -> str:
+    calls = "; ".join(
+        f"{c.call_id} {c.tool} {clip(payload_text(c.arguments), _ARGUMENTS)}"
+        for c in turn.message.tool_calls
+    )
+    said = " → ".join(part for part in (clip(turn.message.text), calls) if part)
+    return f"{turn.model}, {usage_words(turn.usage)}: {said}"
+
+
+def _call(call: ToolCallCompleted) -> str:
+    elapsed = duration(call.elapsed.seconds + call.elapsed.nanos / 1e9)
+    replayed = ", replayed" if call.replayed else ""
+    outcome = (
+        f"{clip(call.error.message)} ({call.error.reason})"
+        if call.HasField("error")
+        else clip(payload_text(call.result))
+    )
+    return f"{call.call_id} {call.tool} in {elapsed}{replayed}: {outcome}"
+
+
+def _started(started: RunStarted) -> str:
+    again = f", owner number {started.attempt}" if started.attempt > 1 else ""
+    lost = "; the one before was lost" if started.owner_lost else ""
+    return f"by {started.owner}{again}{lost}"
+
+
+def _paused(pause: Pause) -> str:
+    return f"{clip(pause.message)} ({pause.reason})"
+
+
+def _resumed(resumed: RunResumed) -> str:
+    said = (f"{each.call_id} {settlement_words(each)}" for each in resumed.settlements)
+    return "; ".join(part for part in (clip(resumed.reason), *said) if part)
+
+
+def settlement_words(settlement: Settlement) -> str:
+    """Return what was found out about a call."""
+    match settlement.WhichOneof("finding"):
+        case "result":
+            return f"took place: {clip(payload_text(settlement.result))}"
+        case "failure":
+            return f"failed: {clip(settlement.failure)}"
+    return "did not take place"
+
+
+def _restarted(turn: TurnRestarted) -> str:
+    return f"turn {turn.turn} of {turn.step}, attempt {turn.attempt}; its text so far is void"
+
+
+def _failure(failure: Failure) -> str:
+    return f"{clip(failure.message)} ({failure.reason})"
+
+
+_WORDS: dict[str, Callable[[Event], str]] = {
+    "run_created": lambda e: ", ".join(f"{s.name} by {s.agent}" for s in e.run_created.steps),
+    "run_started": lambda e: _started(e.run_started),
+    "turn_started": lambda e: f"turn {e.turn_started.turn} of {e.turn_started.step}",
+    "turn_restarted": lambda e: _restarted(e.turn_restarted),
+    "text_delta": lambda e: clip(e.text_delta.text),
+    "turn_completed": lambda e: _turn(e.turn_completed),
+    "turn_failed": lambda e: (
+        _failure(e.turn_failed.failure) + ("; will be repeated" if e.turn_failed.retryable else "")
+    ),
+    "tool_call_started": lambda e: f"{e.tool_call_started.call_id} {e.tool_call_started.tool}",
+    "tool_call_completed": lambda e: _call(e.tool_call_completed),
+    "effect_unknown": lambda e: (
+        f"{e.effect_unknown.call_id} {e.effect_unknown.tool}: nobody knows whether it took place"
+    ),
+    "run_paused": lambda e: _paused(e.run_paused.pause),
+    "run_resumed": lambda e: _resumed(e.run_resumed),
+    "step_completed": lambda e: f"{e.step_completed.step}: {clip(e.step_completed.output)}",
+    "deadline_reached": lambda _: "the run's wall time is over",
+    "run_completed": lambda e: (
+        f"{usage_words(e.run_completed.usage)}: {clip(e.run_completed.output)}"
+    ),
+    "run_failed": lambda e: _failure(e.run_failed.failure),
+    "run_cancelled": lambda e: clip(e.run_cancelled.reason),
+}
