@@ -8,6 +8,7 @@ from typing import Any
 
 from pentad_chassis.config import Settings
 from pentad_chassis.errors import ResourceExhausted, Unavailable
+from pentad_chassis.health import Condition, fullness, worst
 from pentad_chassis.lag import LoopLag
 from pentad_chassis.telemetry import Telemetry
 
@@ -69,6 +70,11 @@ class Admission:
         for kind in self._room:
             gauge = telemetry.metrics.in_flight.labels(kind)
             gauge.set_function(partial(self._in_hand.__getitem__, kind))
+        telemetry.health.watch("calls in hand", self._condition)
+
+    def is_draining(self) -> bool:
+        """Whether the server is stopping."""
+        return self._draining
 
     def kind_of(self, method: str, *, streams: bool) -> str:
         """Return the class of a method's calls."""
@@ -114,6 +120,11 @@ class Admission:
             raise Draining(self._service) from None
         finally:
             self._waiting.discard(task)
+
+    def _condition(self) -> Condition:
+        return worst(
+            *(fullness(self._in_hand[k], room, f"{k} calls") for k, room in self._room.items())
+        )
 
     async def drain(self, grace_s: float) -> None:
         """End the calls that only wait, and give the others `grace_s` seconds to finish."""

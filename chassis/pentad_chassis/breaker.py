@@ -21,17 +21,15 @@ class Outcome(Enum):
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """Judge the peer, not our request: an error with a reason of its own shows a healthy peer.
+    """Judge the peer, not our request: an error that the peer itself sends shows a healthy peer.
 
-    A model provider that is away must not cut off the executor that says so.
+    A model provider that is away must not cut off the executor that says so, nor a store that is
+    silent all who wait for those that wait for it.
     """
     if not isinstance(error, ServiceError):
         return Outcome.NEUTRAL
-    return Outcome.FAILED if error.reason in _SILENCE else Outcome.OK
-
-
-_SILENCE = {Unavailable.reason, DeadlineExceeded.reason}
-"""What the transport says by itself, when the peer said nothing."""
+    silent = error.unsaid and isinstance(error, Unavailable | DeadlineExceeded)
+    return Outcome.FAILED if silent else Outcome.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class BreakerPolicy:
 
 
 class Breaker:
-    """Leaves a failing peer alone for a while, then lets one probe through.
+    """Leaves a failing peer alone for a while, then lets probes through, one at a time.
 
     pybreaker's own calling styles do not fit asyncio: they admit every caller when half open and
     count a cancelled call as a failure. So use is split into `permit` before a call and `settle`
@@ -76,7 +74,8 @@ class Breaker:
         self._recent = _Recent(self._policy)
         self._opened_at = 0.0
         self._generation = 0
-        self._probing = False
+        self._next_probe_at = 0.0
+        """When half open; no earlier unless the probe before has ended."""
         self._machine = pybreaker.CircuitBreaker(
             fail_max=self._policy.failures,
             reset_timeout=self._policy.reset_s,
@@ -89,27 +88,36 @@ class Breaker:
         """`closed`, `open` or `half-open`."""
         return str(self._machine.current_state)
 
+    @property
+    def next_attempt_s(self) -> float:
+        """How long until a call is let through; 0 when one is now."""
+        if self._machine.current_state == pybreaker.STATE_CLOSED:
+            return 0.0
+        return max(0.0, self._opened_at + self._policy.reset_s - self._clock.monotonic())
+
     def permit(self) -> int:
         """Return the generation to settle, or raise CircuitOpen with the time to the next probe."""
         state = self._machine.current_state
         if state == pybreaker.STATE_CLOSED:
             return self._generation
-        left = self._opened_at + self._policy.reset_s - self._clock.monotonic()
+        now = self._clock.monotonic()
+        left = self._opened_at + self._policy.reset_s - now
         if left > 0:
             raise CircuitOpen(self._peer, left)
         if state == pybreaker.STATE_OPEN:
             self._machine.half_open()
             self._entered()
-        if self._probing:
-            raise CircuitOpen(self._peer, self._policy.reset_s)
-        self._probing = True
+        if now < self._next_probe_at:
+            raise CircuitOpen(self._peer, self._next_probe_at - now)
+        # A probe may be a long poll, of which a healthy peer says nothing for long: others follow.
+        self._next_probe_at = now + self._policy.reset_s
         return self._generation
 
     def settle(self, generation: int, outcome: Outcome) -> None:
         """Record how a permitted call went."""
         if generation != self._generation:
             return
-        self._probing = False
+        self._next_probe_at = 0.0
         if outcome is Outcome.NEUTRAL:
             return
         before = self._machine.current_state
@@ -128,7 +136,7 @@ class Breaker:
     def _entered(self) -> None:
         """Begin a generation: what was permitted before the change is not to be counted."""
         self._generation += 1
-        self._probing = False
+        self._next_probe_at = 0.0
         self._recent = _Recent(self._policy)
         if self._machine.current_state == pybreaker.STATE_OPEN:
             self._opened_at = self._clock.monotonic()

@@ -9,11 +9,14 @@ import grpc
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.descriptor_pool import Default
 
-from pentad_chassis.breaker import Breaker
+from pentad_chassis.breaker import Breaker, BreakerPolicy
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.config import Settings
 from pentad_chassis.credentials import channel_credentials
+from pentad_chassis.health import Peer, always
 from pentad_chassis.hop import Hop, Metadata, ResponseStream
+from pentad_chassis.instrumentation import client_tracing
+from pentad_chassis.peers import Enquiry, condition_of
 from pentad_chassis.telemetry import Telemetry
 
 _SERVICE_CONFIG = """{
@@ -54,19 +57,33 @@ async def open_channel(
     telemetry: Telemetry,
     *,
     metadata: Metadata = (),
+    needed: Callable[[], bool] = always,
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Connect generated stubs to `peer`; `metadata` goes with every call."""
+    """Connect generated stubs to `peer`; `metadata` goes with every call.
+
+    The peer's health counts for this service's as long as it is `needed`.
+    """
     entered = partial(telemetry.metrics.breaker_entered, peer)
-    breaker = Breaker(peer, SystemClock(), on_change=entered)
-    hop = Hop(peer, breaker, telemetry, metadata)
+    patience = BreakerPolicy(reset_s=config.breaker_reset_s)
+    breaker = Breaker(peer, SystemClock(), patience, on_change=entered)
+    traced, interceptors = client_tracing(config, telemetry)
+    hop = Hop(peer, breaker, traced, metadata)
     credentials = channel_credentials(config)
     inner = (
-        grpc.aio.insecure_channel(address, options=OPTIONS)
+        grpc.aio.insecure_channel(address, OPTIONS, interceptors=interceptors)
         if credentials is None
-        else grpc.aio.secure_channel(address, credentials, options=OPTIONS)
+        else grpc.aio.secure_channel(address, credentials, OPTIONS, interceptors=interceptors)
+    )
+    known = Peer(
+        name=peer,
+        address=address,
+        check=lambda: condition_of(breaker, inner.get_state()),
+        ask=Enquiry(telemetry.service, peer, address, credentials),
+        needed=needed,
     )
     async with inner:
-        yield _Channel(inner, hop)
+        with telemetry.health.calling(known):
+            yield _Channel(inner, hop)
 
 
 @asynccontextmanager

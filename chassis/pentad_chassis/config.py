@@ -1,9 +1,9 @@
 """Settings from the environment: frozen, typed, every problem reported at once."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,13 +44,16 @@ class Settings(BaseSettings):
     max_streams: int = 10_000
     """Response streams open at once; more are refused with OVERLOADED."""
 
+    breaker_reset_s: float = Field(default=2.0, gt=0, le=60.0)
+    """How long a peer that fails again and again is left alone before one call tries it."""
+
     drain_delay_s: float = 0.0
     """Time between turning NOT_SERVING and refusing calls; 1 s where clients balance by health."""
 
     drain_grace_s: float = 10.0
     """Time for calls in flight to finish when the service stops."""
 
-    max_lag_s: float = 0.05
+    max_lag_s: float = 0.01
     """Queue time of the process above which calls that begin new work are refused."""
 
     metrics_address: str = ""
@@ -58,6 +61,16 @@ class Settings(BaseSettings):
 
     log_level: str = "info"
     """debug, info, warning or error."""
+
+    log_content: bool = False
+    """Let logs tell what users, models and tools say. Credentials stay out of them all the same."""
+
+    tracer: Literal["own", "instrumentation"] = "own"
+    """Who makes the spans of calls: Pentad, or opentelemetry-instrumentation-grpc with its faults,
+    which docs/observability.md lists."""
+
+    metrics_tenants: int = Field(default=0, ge=0, le=1000)
+    """Tenants told apart in metrics; those beyond are `other`. With 0 none are."""
 
     @classmethod
     def load(cls) -> Self:

@@ -57,6 +57,8 @@ class ServiceError(Exception):
         """Travels as `google.rpc.RetryInfo`."""
         self.retried = False
         """Somebody nearer to the fault has retried in vain; callers upstream do not multiply it."""
+        self.unsaid = False
+        """The peer said nothing: this is what its caller's own transport makes of the silence."""
 
 
 class Cancelled(ServiceError):

@@ -1,5 +1,6 @@
 """What surrounds every handler of every service: trace → log → errors → authenticate → deadline."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -13,9 +14,9 @@ from opentelemetry.trace import Span, SpanKind
 from pentad_chassis import calls
 from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller
-from pentad_chassis.errors import Internal, ServiceError
-from pentad_chassis.policy import TRIM_S
-from pentad_chassis.semconv import RPC_METHOD, RPC_SYSTEM_NAME
+from pentad_chassis.errors import DeadlineExceeded, Internal, ServiceError
+from pentad_chassis.policy import trim
+from pentad_chassis.semconv import RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME
 from pentad_chassis.status import to_grpc
 from pentad_chassis.telemetry import Telemetry, extract, fail
 
@@ -52,9 +53,9 @@ class Handling:
         kind = self._admission.kind_of(method, streams=False)
 
         async def handle(request: Any, context: Any) -> Any:
-            async with self._serving(method, kind, context):
+            async with self._serving(method, kind, context) as until:
                 with self._admission.parking(kind):
-                    return await behaviour(request, context)
+                    return await self._in_time(behaviour(request, context), until)
 
         return handle
 
@@ -63,32 +64,52 @@ class Handling:
 
         async def handle(request: Any, context: Any) -> AsyncGenerator[Any, None]:
             async with (
-                self._serving(method, kind, context),
+                self._serving(method, kind, context) as until,
                 aclosing(behaviour(request, context)) as responses,
             ):
                 while True:
                     with self._admission.parking(kind):
-                        response = await anext(responses, _END)
+                        response = await self._in_time(anext(responses, _END), until)
                     if response is _END:
                         return
                     yield response
 
         return handle
 
+    async def _in_time(self, work: Awaitable[Any], until: float | None) -> Any:
+        """Return what `work` returns, or raise DeadlineExceeded while the caller still listens.
+
+        Whatever a handler waits for, a caller that hears nothing would take the peer for ill.
+        """
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            service = self._telemetry.service
+            raise DeadlineExceeded(f"the {service} service ran out of time") from None
+
     @asynccontextmanager
-    async def _serving(self, method: str, kind: str, context: Any) -> AsyncIterator[None]:
-        """Surround one call; it has a task, and so a context, of its own."""
+    async def _serving(self, method: str, kind: str, context: Any) -> AsyncIterator[float | None]:
+        """Surround one call; yield the time, by the loop's clock, at which it has to end.
+
+        It has a task, and so a context, of its own.
+        """
         begun = time.monotonic()
         metadata = dict(context.invocation_metadata() or ())
         span = self._start_span(method, metadata)
         error: ServiceError | None = None
+        code = "CANCELLED"
         try:
             with self._admission.admitted(method, kind):
+                until = _begin(context.time_remaining())
+                calls.serve(self._admission.is_draining)
                 if self._authenticate is not None:
                     calls.identify(await self._authenticate(method, metadata))
-                remaining = context.time_remaining()
-                calls.begin(None if remaining is None else remaining - TRIM_S)
-                yield
+                yield until
+            code = "OK"
         except ServiceError as raised:
             error = raised
         except Exception:
@@ -97,8 +118,9 @@ class Handling:
         finally:
             if error is not None:
                 fail(span, error.reason)
+                code = error.code.name
+            span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
             span.end()
-            code = error.code.name if error else "OK"
             self._telemetry.metrics.served(span, method[1:], code, time.monotonic() - begun)
         if error is not None:
             await self._abort(context, method, error)
@@ -123,3 +145,16 @@ class Handling:
         self._telemetry.log.debug("call refused", method=method, reason=error.reason)
         code, message, trailing = to_grpc(error)
         await context.abort(code, message, trailing)
+
+
+def _begin(remaining: float | None) -> float | None:
+    """Begin a call; return when it has to end.
+
+    Calls of its own have to end a moment before, for their breakers are to learn of it.
+    """
+    if remaining is None:
+        calls.begin(None)
+        return None
+    taken = trim(remaining)
+    calls.begin(remaining - taken)
+    return asyncio.get_running_loop().time() + remaining - taken / 2

@@ -10,12 +10,12 @@ from opentelemetry.trace import Span, SpanKind
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from pentad_chassis import policy
+from pentad_chassis import calls, policy
 from pentad_chassis.breaker import Breaker, Outcome, outcome_of
 from pentad_chassis.calls import remaining_s
-from pentad_chassis.errors import DeadlineExceeded, ServiceError
+from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
 from pentad_chassis.policy import RetryBudget
-from pentad_chassis.semconv import RPC_METHOD, RPC_SYSTEM_NAME
+from pentad_chassis.semconv import RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME
 from pentad_chassis.status import from_grpc
 from pentad_chassis.telemetry import Telemetry, fail, traceparent
 
@@ -101,7 +101,7 @@ class Hop:
         try:
             return await attempt()
         except ServiceError as error:
-            if not (retryable and self._may_retry(error)):
+            if not (retryable and not calls.is_unrepeated() and self._may_retry(error)):
                 raise
             first: list[ServiceError] = [error]
 
@@ -134,11 +134,16 @@ class Hop:
         self._telemetry.metrics.called(span, self._peer, method[1:], code, seconds)
 
     def settle(self, generation: int, outcome: Outcome) -> None:
-        """Tell breaker and budget how an attempt went."""
+        """Tell the breaker how an attempt went."""
         self._breaker.settle(generation, outcome)
-        if outcome is Outcome.OK:
-            self._budget.succeeded()
-        elif outcome is Outcome.FAILED:
+
+    def succeeded(self) -> None:
+        """Tell the retry budget of an answer."""
+        self._budget.succeeded()
+
+    def failed(self, error: BaseException) -> None:
+        """Tell the retry budget of an error: whoever may be asked again pays for it (gRFC A6)."""
+        if isinstance(error, Unavailable | DeadlineExceeded):
             self._budget.failed()
 
     @property
@@ -179,6 +184,7 @@ class Attempt:
         if not self._answered:
             self._answered = True
             self._hop.settle(self._generation, Outcome.OK)
+            self._hop.succeeded()
 
     def succeeded(self) -> None:
         """The call ended well."""
@@ -193,6 +199,7 @@ class Attempt:
             # A stream cut later may have met its connection's age; that is no sign of illness.
             hurried = isinstance(error, DeadlineExceeded) and not self._patient
             self._hop.settle(self._generation, Outcome.NEUTRAL if hurried else outcome_of(error))
+            self._hop.failed(error)
         fail(self._span, getattr(error, "reason", type(error).__name__))
         self._ended(error.code.name if isinstance(error, ServiceError) else "CANCELLED")
         return error
@@ -208,6 +215,7 @@ class Attempt:
             return
         self._over = True
         self._hop.ended(self._method, self._span, code, time.monotonic() - self._begun)
+        self._span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
         self._span.end()
 
 

@@ -11,7 +11,7 @@ _FORGET_S = 2.0
 
 
 class LoopLag:
-    """Measures how long a callback waits for its turn. It costs nothing while nobody asks."""
+    """Measures how long a turn of the event loop takes. It costs nothing while nobody asks."""
 
     def __init__(self, most_s: float) -> None:
         self._most_s = most_s
@@ -24,16 +24,21 @@ class LoopLag:
         now = time.monotonic()
         if not self._measuring:
             self._measuring = True
-            asyncio.get_running_loop().call_soon(self._measured, now)
+            # From one callback to the next that it asks for is a whole turn; from now to the first
+            # is any part of one.
+            asyncio.get_running_loop().call_soon(self._turn_begins)
             if now - self._measured_at > _FORGET_S:
                 self._behind_since = None  # nobody asked meanwhile
         since = self._behind_since
         return since is not None and now - since >= _INTERVAL_S
 
-    def _measured(self, asked_at: float) -> None:
+    def _turn_begins(self) -> None:
+        asyncio.get_running_loop().call_soon(self._turn_ends, time.monotonic())
+
+    def _turn_ends(self, began_at: float) -> None:
         self._measuring = False
         now = self._measured_at = time.monotonic()
-        if now - asked_at <= self._most_s:
+        if now - began_at <= self._most_s:
             self._behind_since = None
         elif self._behind_since is None:
-            self._behind_since = asked_at
+            self._behind_since = began_at

@@ -11,7 +11,8 @@ import uvloop
 
 from pentad_chassis.config import ConfigInvalid, Settings
 from pentad_chassis.errors import ServiceError
-from pentad_chassis.telemetry import Telemetry, open_telemetry
+from pentad_chassis.logs import hear_libraries
+from pentad_chassis.telemetry import Telemetry, configured_telemetry
 
 _Config = TypeVar("_Config", bound=Settings)
 
@@ -27,7 +28,8 @@ def main(
     """Run a service until SIGTERM or SIGINT, then exit 0; exit 2 when its settings are wrong."""
     try:
         config = config_type.load()
-        telemetry = open_telemetry(service, config.log_level)
+        telemetry = configured_telemetry(service, config)
+        hear_libraries(telemetry.log)
         uvloop.run(_run(open_app(config, telemetry)))
     except ConfigInvalid as invalid:
         for problem in invalid.problems:

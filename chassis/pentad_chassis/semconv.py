@@ -32,4 +32,7 @@ PENTAD_RUN_ID = "pentad.run.id"
 PENTAD_RUN_ATTEMPT = "pentad.run.attempt"
 PENTAD_TENANT = "pentad.tenant"
 PENTAD_TURN = "pentad.turn"
+PENTAD_LINKED_SPAN = "pentad.linked_span"
+"""Id of a span that this one is linked to, where traces are kept that know no links."""
+
 PENTAD_REPLAYED = "pentad.tool.replayed"

@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from pentad.chassis.v1.status_service_pb2_grpc import add_StatusServiceServicer_to_server
 from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller, caller, remaining_s
 from pentad_chassis.config import Settings
 from pentad_chassis.credentials import check_exposure, server_credentials
 from pentad_chassis.errors import FailedPrecondition
 from pentad_chassis.handling import Authenticate, Context, Handling
+from pentad_chassis.health import Level, following
+from pentad_chassis.instrumentation import server_tracing
 from pentad_chassis.metrics import exposed
+from pentad_chassis.status_servicer import STATUS_SERVICE, StatusServicer
 from pentad_chassis.telemetry import Telemetry
 
 __all__ = ["Caller", "Context", "caller", "remaining_s", "serving"]
@@ -71,25 +76,23 @@ async def serving(
     """
     check_exposure(config)
     admission = Admission(config, telemetry, parked, new_work)
-    handling = Handling(telemetry, admission, authenticate)
     public = authenticate is not None
-    size = _PUBLIC_MESSAGE_BYTES_MAX if public else _MESSAGE_BYTES_MAX
-    server = grpc.aio.server(
-        options=(
-            *_OPTIONS,
-            ("grpc.max_receive_message_length", size),
-            ("grpc.max_connection_age_ms", _PUBLIC_AGE_MS if public else _AGE_MS),
-            ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
-            ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
-        )
-    )
+    traced, interceptors = server_tracing(config, telemetry, public=public)
+    handling = Handling(traced, admission, authenticate)
+    server = _new_server(interceptors, public=public)
     registry = _Registry(server, handling)
     for add in services:
         add(registry)
+    # How a service is must be told most of all when it is full; at the public edge, though, only
+    # to those who say who they are.
+    status = StatusServicer(telemetry.health)
+    teller: Any = registry if public else server
+    add_StatusServiceServicer_to_server(status, teller)
+    names = sorted({*registry.names, STATUS_SERVICE})
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection(
-        (*registry.names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     with _listening(config.address):
         credentials = server_credentials(config, public=public)
@@ -98,18 +101,42 @@ async def serving(
         else:
             server.add_secure_port(config.address, credentials)
         await server.start()
-    for name in ("", *registry.names):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    publish = partial(_publish, checks, ("", *names))
+    telemetry.health.started()
     telemetry.log.info("serving", address=config.address)
     try:
         with exposed(telemetry.metrics, config.metrics_address):
-            yield
+            async with following(telemetry.health, publish, telemetry.log):
+                yield
     finally:
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(config.drain_delay_s)
         await admission.drain(config.drain_grace_s)
         await server.stop(grace=0.1)
         telemetry.log.info("stopped")
+
+
+def _new_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor], *, public: bool
+) -> grpc.aio.Server:
+    size = _PUBLIC_MESSAGE_BYTES_MAX if public else _MESSAGE_BYTES_MAX
+    return grpc.aio.server(
+        interceptors=interceptors,
+        options=(
+            *_OPTIONS,
+            ("grpc.max_receive_message_length", size),
+            ("grpc.max_connection_age_ms", _PUBLIC_AGE_MS if public else _AGE_MS),
+            ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+            ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+        ),
+    )
+
+
+async def _publish(checks: health.aio.HealthServicer, names: Sequence[str], level: Level) -> None:
+    """Make `grpc.health.v1` say whether the service works; once it drains, nothing changes it."""
+    says = health_pb2.HealthCheckResponse
+    for name in names:
+        await checks.set(name, says.NOT_SERVING if level is Level.UNHEALTHY else says.SERVING)
 
 
 class _Registry:

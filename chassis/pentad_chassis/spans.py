@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from pentad.state.v1 import trace_service_pb2 as pb
 from pentad_chassis.errors import ServiceError
+from pentad_chassis.semconv import PENTAD_LINKED_SPAN
+from pentad_chassis.tracer import RecordingSpan
 
 if TYPE_CHECKING:
     from pentad_chassis.telemetry import Telemetry
@@ -24,16 +25,16 @@ _INTERVAL_S = 0.2
 _KINDS = {SpanKind.SERVER: pb.Span.KIND_SERVER, SpanKind.CLIENT: pb.Span.KIND_CLIENT}
 
 
-class SpanBuffer(SpanProcessor):
-    """Holds finished spans, sampled ones only, until somebody takes them."""
+class SpanBuffer:
+    """Holds spans, sampled ones only, until somebody takes them; nearly all have ended."""
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._ended: deque[ReadableSpan] = deque(maxlen=_KEPT)
+        self._ended: deque[RecordingSpan] = deque(maxlen=_KEPT)
 
-    def on_end(self, span: ReadableSpan) -> None:
-        """Keep the span; called by OpenTelemetry."""
-        if span.context is not None and span.context.trace_flags.sampled:
+    def add(self, span: RecordingSpan) -> None:
+        """Keep a span."""
+        if span.context.trace_flags.sampled:
             self._ended.append(span)
 
     def take(self) -> list[pb.Span]:
@@ -46,7 +47,10 @@ class SpanBuffer(SpanProcessor):
 async def recording_spans(
     telemetry: "Telemetry", record: Callable[[list[pb.Span]], Awaitable[object]]
 ) -> AsyncIterator[None]:
-    """Hand finished spans to `record` while the block runs; what it refuses is dropped."""
+    """Hand finished spans to `record` while the block runs; what it refuses is dropped.
+
+    Leaving the block hands over what is left, to the collector as well.
+    """
 
     async def flush() -> None:
         while spans := telemetry.spans.take():
@@ -68,11 +72,14 @@ async def recording_spans(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await flush()
+        await asyncio.to_thread(telemetry.close)
 
 
-def to_proto(span: ReadableSpan, service: str) -> pb.Span:
+def to_proto(span: RecordingSpan, service: str) -> pb.Span:
     """Return the span as it is stored."""
-    assert span.context is not None, "a finished span has a context"
+    attributes = {key: str(value) for key, value in span.attributes.items()}
+    for link in span.links:
+        attributes[PENTAD_LINKED_SPAN] = f"{link.context.span_id:016x}"
     return pb.Span(
         trace_id=f"{span.context.trace_id:032x}",
         span_id=f"{span.context.span_id:016x}",
@@ -81,12 +88,12 @@ def to_proto(span: ReadableSpan, service: str) -> pb.Span:
         name=span.name,
         kind=_KINDS.get(span.kind, pb.Span.KIND_INTERNAL),
         start_time=_time(span.start_time),
-        end_time=_time(span.end_time),
+        end_time=_time(span.end_time) if span.end_time else None,
         failed=span.status.status_code is StatusCode.ERROR,
-        attributes={key: str(value) for key, value in (span.attributes or {}).items()},
+        attributes=attributes,
     )
 
 
-def _time(nanoseconds: int | None) -> Timestamp:
-    seconds, nanos = divmod(nanoseconds or 0, 1_000_000_000)
+def _time(nanoseconds: int) -> Timestamp:
+    seconds, nanos = divmod(nanoseconds, 1_000_000_000)
     return Timestamp(seconds=seconds, nanos=nanos)

@@ -40,6 +40,7 @@ def from_grpc(error: grpc.aio.AioRpcError, peer: str) -> ServiceError:
     found = _from_details(details) if isinstance(details, bytes) else None
     if found is None:
         found = _from_transport(error, peer)
+        found.unsaid = True
     found.retried = str(trailing.get(_PUSHBACK_KEY, "")).startswith("-")
     return found
 

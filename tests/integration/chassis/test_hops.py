@@ -16,6 +16,7 @@ from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad.state.v1 import run_service_pb2 as runs
 from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
+from pentad_chassis.calls import unrepeated
 from pentad_chassis.channel import is_idempotent, open_channel, reading
 from pentad_chassis.config import Settings
 from pentad_chassis.errors import (
@@ -27,6 +28,7 @@ from pentad_chassis.errors import (
     ServiceError,
     Unavailable,
 )
+from pentad_chassis.policy import ATTEMPTS
 from pentad_chassis.server import AddressInUse, Context, remaining_s, serving
 from pentad_chassis.telemetry import (
     Telemetry,
@@ -183,6 +185,20 @@ async def test_a_call_that_may_not_be_repeated_is_sent_once(hop: Fixture) -> Non
             await stub.PutEntry(entries.PutEntryRequest())
 
     assert hop.entries.calls == 1
+
+
+async def test_a_caller_may_have_a_repeatable_call_sent_once(hop: Fixture) -> None:
+    async def unwell(_: entries.GetEntryRequest) -> entries.GetEntryResponse:
+        raise Unavailable("not now")
+
+    hop.entries.answer = unwell
+    async with hop.server(), hop.stub() as stub:
+        with unrepeated(), pytest.raises(Unavailable):
+            await stub.GetEntry(entries.GetEntryRequest(key="k"))
+        assert hop.entries.calls == 1
+        with pytest.raises(Unavailable):
+            await stub.GetEntry(entries.GetEntryRequest(key="k"))
+    assert hop.entries.calls == 1 + ATTEMPTS, "outside of the block it is repeated"
 
 
 async def test_retries_used_up_are_not_multiplied_upstream(hop: Fixture) -> None:

@@ -61,6 +61,44 @@ async def test_calls_are_counted_at_both_ends_with_the_trace_of_an_example(tmp_p
     assert 'pentad_retry_tokens{peer="state"} 10.0' in text
 
 
+class Endless(entries_grpc.EntryServiceServicer):
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def GetEntry(
+        self, request: entries.GetEntryRequest, context: Context
+    ) -> entries.GetEntryResponse:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody ends it")
+
+
+async def test_a_call_left_by_its_caller_is_counted_as_cancelled_at_both_ends(
+    tmp_path: Path,
+) -> None:
+    telemetry = open_telemetry("state", "error")
+    config = Settings(address=f"unix:{tmp_path}/s")
+    servicer = Endless()
+    add = partial(entries_grpc.add_EntryServiceServicer_to_server, servicer)
+    async with (
+        serving(config, telemetry, [add]),
+        open_channel("state", config.address, Settings(), telemetry) as channel,
+    ):
+        stub = entries_grpc.EntryServiceStub(channel)
+        calling = asyncio.ensure_future(stub.GetEntry(entries.GetEntryRequest()))
+        await servicer.begun.wait()
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+
+    labels = {
+        "rpc_method": "pentad.state.v1.EntryService/GetEntry",
+        "rpc_response_status_code": "CANCELLED",
+    }
+    value = telemetry.metrics.registry.get_sample_value
+    assert value("rpc_server_call_duration_seconds_count", labels) == 1
+    assert value("rpc_client_call_duration_seconds_count", {"peer": "state", **labels}) == 1
+
+
 async def test_an_address_that_cannot_be_had_is_told(tmp_path: Path) -> None:
     config = Settings(address=f"unix:{tmp_path}/s", metrics_address="127.0.0.1:none")
     with pytest.raises(ConfigInvalid, match="METRICS_ADDRESS"):

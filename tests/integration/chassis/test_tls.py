@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from pentad.chassis.v1.status_service_pb2 import LEVEL_HEALTHY
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad_chassis.channel import open_channel
 from pentad_chassis.config import ConfigInvalid, Settings
 from pentad_chassis.errors import Unavailable
 from pentad_chassis.server import Context, serving
+from pentad_chassis.status_servicer import survey
 from pentad_chassis.telemetry import silent_telemetry
 
 if shutil.which("openssl") is None:
@@ -79,3 +81,19 @@ async def test_half_a_tls_configuration_refuses_to_start(secured: Settings) -> N
     with pytest.raises(ConfigInvalid, match="TLS needs all of"):
         async with serving(half, silent_telemetry("state"), []):
             pass
+
+
+async def test_a_peer_s_replicas_are_asked_over_tls_by_the_name_of_the_service(
+    secured: Settings,
+) -> None:
+    caller = silent_telemetry("gateway")
+    async with (
+        serving(secured, silent_telemetry("state"), []),
+        open_channel("state", secured.address, secured, caller),
+    ):
+        found = await survey(caller.health, 1)
+
+    assert [(s.service, s.level) for s in found] == [
+        ("gateway", LEVEL_HEALTHY),
+        ("state", LEVEL_HEALTHY),
+    ], found

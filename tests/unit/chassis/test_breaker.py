@@ -2,7 +2,13 @@ import pytest
 
 from pentad_chassis.breaker import Breaker, BreakerPolicy, Outcome, outcome_of
 from pentad_chassis.clock import FakeClock
-from pentad_chassis.errors import CircuitOpen, NotFound, Unavailable
+from pentad_chassis.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    NotFound,
+    ServiceError,
+    Unavailable,
+)
 
 
 class ModelAway(Unavailable):
@@ -72,6 +78,22 @@ def test_a_cancelled_probe_makes_room_for_the_next_one() -> None:
     assert breaker.state == "half-open"
 
 
+def test_a_probe_that_says_nothing_does_not_keep_others_from_trying() -> None:
+    clock = FakeClock()
+    breaker = tripped(clock)
+    clock.advance(2.0)
+    breaker.permit()
+    clock.advance(1.5)
+
+    with pytest.raises(CircuitOpen) as caught:
+        breaker.permit()
+    assert caught.value.retry_after_s == pytest.approx(0.5)
+
+    clock.advance(0.5)
+    breaker.settle(breaker.permit(), Outcome.OK)
+    assert breaker.state == "closed"
+
+
 def test_a_success_that_began_before_the_circuit_opened_does_not_close_it() -> None:
     clock = FakeClock()
     breaker = Breaker("peer", clock, BreakerPolicy(failures=1))
@@ -82,11 +104,20 @@ def test_a_success_that_began_before_the_circuit_opened_does_not_close_it() -> N
     assert breaker.state == "open"
 
 
-def test_a_refusal_with_a_reason_shows_a_healthy_peer() -> None:
+def test_whatever_a_peer_says_shows_that_it_is_healthy() -> None:
     assert outcome_of(NotFound("no such run")) is Outcome.OK
     assert outcome_of(ModelAway("its provider is away")) is Outcome.OK
-    assert outcome_of(Unavailable("gone")) is Outcome.FAILED
+    assert outcome_of(Unavailable("its own peer is gone")) is Outcome.OK
+    assert outcome_of(DeadlineExceeded("its own peer is silent")) is Outcome.OK
     assert outcome_of(KeyError()) is Outcome.NEUTRAL
+
+
+@pytest.mark.parametrize("error_type", [Unavailable, DeadlineExceeded])
+def test_silence_is_a_failure(error_type: type[ServiceError]) -> None:
+    error = error_type("gone")
+    error.unsaid = True
+
+    assert outcome_of(error) is Outcome.FAILED
 
 
 def settle(breaker: Breaker, *outcomes: Outcome) -> None:

@@ -1,5 +1,7 @@
+import asyncio
 import io
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -56,3 +58,20 @@ def test_there_is_no_traceparent_outside_of_a_span() -> None:
     assert current_traceparent() == ""
     with silent_telemetry("state").span("work"):
         assert current_traceparent() == ""
+
+
+async def test_a_span_ends_with_a_stream_that_is_closed_in_another_context(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    telemetry = open_telemetry("executor")
+
+    async def stream() -> AsyncGenerator[int, None]:
+        with telemetry.span("chat"):
+            yield 1
+
+    responses = stream()
+    await anext(responses)
+    await asyncio.create_task(responses.aclose())
+
+    assert [span.name for span in telemetry.spans.take()] == ["chat"]
+    assert not caplog.records

@@ -68,6 +68,16 @@ class RunServiceStub:
                 request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.PauseRun = channel.unary_unary(
+                '/pentad.gateway.v1.RunService/PauseRun',
+                request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunResponse.FromString,
+                _registered_method=True)
+        self.ResumeRun = channel.unary_unary(
+                '/pentad.gateway.v1.RunService/ResumeRun',
+                request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/pentad.gateway.v1.RunService/CancelRun',
                 request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
@@ -95,7 +105,8 @@ class RunServiceServicer:
 
     def ExecuteRun(self, request, context):
         """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
-        stop the run. Give a `request_id` to be able to repeat the call.
+        stop the run unless it asked for that with `cancel_on_disconnect`. Give a
+        `request_id` to be able to repeat the call.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
         REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
@@ -136,6 +147,27 @@ class RunServiceServicer:
         """ListRuns returns runs, newest first.
 
         Errors: REQUEST_INVALID, INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRun(self, request, context):
+        """PauseRun records durably that a run is to rest: what is in hand ends, nothing more
+        is begun, and no process holds it until it is resumed. A run that has ended, or
+        rests already, stays as it is.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRun(self, request, context):
+        """ResumeRun lets a paused run go on. One that is paused for unknown effects needs a
+        settlement for each of them.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +215,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ListRuns,
                     request_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsRequest.FromString,
                     response_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'PauseRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRun,
+                    request_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunRequest.FromString,
+                    response_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunResponse.SerializeToString,
+            ),
+            'ResumeRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRun,
+                    request_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunRequest.FromString,
+                    response_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunResponse.SerializeToString,
             ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
@@ -356,6 +398,60 @@ class RunService:
             '/pentad.gateway.v1.RunService/ListRuns',
             pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsRequest.SerializeToString,
             pentad_dot_gateway_dot_v1_dot_run__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.gateway.v1.RunService/PauseRun',
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunRequest.SerializeToString,
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.PauseRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.gateway.v1.RunService/ResumeRun',
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,7 +46,8 @@ class RunServiceStub:
     """
     ExecuteRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
-    stop the run. Give a `request_id` to be able to repeat the call.
+    stop the run unless it asked for that with `cancel_on_disconnect`. Give a
+    `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
     REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
@@ -71,6 +72,19 @@ class RunServiceStub:
     """ListRuns returns runs, newest first.
 
     Errors: REQUEST_INVALID, INVALID_PAGE_TOKEN.
+    """
+    PauseRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.PauseRunRequest, _run_service_pb2.PauseRunResponse]
+    """PauseRun records durably that a run is to rest: what is in hand ends, nothing more
+    is begun, and no process holds it until it is resumed. A run that has ended, or
+    rests already, stays as it is.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND.
+    """
+    ResumeRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]
+    """ResumeRun lets a paused run go on. One that is paused for unknown effects needs a
+    settlement for each of them.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
     """CancelRun records durably that a run is to end. A run that has ended stays
@@ -97,7 +111,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ExecuteRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]  # type: ignore[assignment]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
-    stop the run. Give a `request_id` to be able to repeat the call.
+    stop the run unless it asked for that with `cancel_on_disconnect`. Give a
+    `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
     REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
@@ -122,6 +137,19 @@ class RunServiceAsyncStub(RunServiceStub):
     """ListRuns returns runs, newest first.
 
     Errors: REQUEST_INVALID, INVALID_PAGE_TOKEN.
+    """
+    PauseRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.PauseRunRequest, _run_service_pb2.PauseRunResponse]  # type: ignore[assignment]
+    """PauseRun records durably that a run is to rest: what is in hand ends, nothing more
+    is begun, and no process holds it until it is resumed. A run that has ended, or
+    rests already, stays as it is.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND.
+    """
+    ResumeRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]  # type: ignore[assignment]
+    """ResumeRun lets a paused run go on. One that is paused for unknown effects needs a
+    settlement for each of them.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """CancelRun records durably that a run is to end. A run that has ended stays
@@ -157,7 +185,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ExecuteRunResponse], _abc.AsyncIterator[_run_service_pb2.ExecuteRunResponse]]:
         """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
-        stop the run. Give a `request_id` to be able to repeat the call.
+        stop the run unless it asked for that with `cancel_on_disconnect`. Give a
+        `request_id` to be able to repeat the call.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
         REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
@@ -206,6 +235,31 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListRuns returns runs, newest first.
 
         Errors: REQUEST_INVALID, INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseRun(
+        self,
+        request: _run_service_pb2.PauseRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.PauseRunResponse, _abc.Awaitable[_run_service_pb2.PauseRunResponse]]:
+        """PauseRun records durably that a run is to rest: what is in hand ends, nothing more
+        is begun, and no process holds it until it is resumed. A run that has ended, or
+        rests already, stays as it is.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRun(
+        self,
+        request: _run_service_pb2.ResumeRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ResumeRunResponse, _abc.Awaitable[_run_service_pb2.ResumeRunResponse]]:
+        """ResumeRun lets a paused run go on. One that is paused for unknown effects needs a
+        settlement for each of them.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING.
         """
 
     @_abc_1.abstractmethod

@@ -117,6 +117,7 @@ class RunStarted(_message.Message):
     OWNER_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     SESSION_SEQ_FIELD_NUMBER: _builtins.int
+    OWNER_LOST_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """The orchestrator, for operators."""
     attempt: _builtins.int
@@ -125,16 +126,19 @@ class RunStarted(_message.Message):
     """Messages the session held when the run first started; the history that the
     run sees ends there, also after a takeover. 0 without a session.
     """
+    owner_lost: _builtins.bool
+    """The owner before this one let its lease run out: it died, or was cut off."""
     def __init__(
         self,
         *,
         owner: _builtins.str = ...,
         attempt: _builtins.int = ...,
         session_seq: _builtins.int = ...,
+        owner_lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "owner", b"owner", "session_seq", b"session_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "owner", b"owner", "owner_lost", b"owner_lost", "session_seq", b"session_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +513,90 @@ class RunCancelled(_message.Message):
 Global___RunCancelled: _TypeAlias = RunCancelled  # noqa: Y015
 
 @_typing.final
+class EffectUnknown(_message.Message):
+    """EffectUnknown says that nobody knows whether a tool call took place. The run is
+    paused until a person settles it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """Name of the step."""
+    call_id: _builtins.str
+    """The call."""
+    tool: _builtins.str
+    """Name of the tool."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        call_id: _builtins.str = ...,
+        tool: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "step", b"step", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EffectUnknown: _TypeAlias = EffectUnknown  # noqa: Y015
+
+@_typing.final
+class RunPaused(_message.Message):
+    """RunPaused says that the run does nothing until it is resumed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAUSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pause(self) -> _run_pb2.Pause:
+        """Why, and what it needs."""
+
+    def __init__(
+        self,
+        *,
+        pause: _run_pb2.Pause | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pause", b"pause"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pause", b"pause"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunPaused: _TypeAlias = RunPaused  # noqa: Y015
+
+@_typing.final
+class RunResumed(_message.Message):
+    """RunResumed says that a person lets the run go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLEMENTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def settlements(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.Settlement]:
+        """What was found out about unknown effects."""
+
+    def __init__(
+        self,
+        *,
+        settlements: _abc.Iterable[_run_pb2.Settlement] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "settlements", b"settlements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunResumed: _TypeAlias = RunResumed  # noqa: Y015
+
+@_typing.final
 class DeadlineReached(_message.Message):
     """DeadlineReached says that the run's wall time is over."""
 
@@ -551,6 +639,9 @@ class Event(_message.Message):
     RUN_COMPLETED_FIELD_NUMBER: _builtins.int
     RUN_FAILED_FIELD_NUMBER: _builtins.int
     RUN_CANCELLED_FIELD_NUMBER: _builtins.int
+    EFFECT_UNKNOWN_FIELD_NUMBER: _builtins.int
+    RUN_PAUSED_FIELD_NUMBER: _builtins.int
+    RUN_RESUMED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The run."""
     seq: _builtins.int
@@ -617,6 +708,18 @@ class Event(_message.Message):
     def run_cancelled(self) -> Global___RunCancelled:
         """The run was cancelled."""
 
+    @_builtins.property
+    def effect_unknown(self) -> Global___EffectUnknown:
+        """Nobody knows whether a tool call took place."""
+
+    @_builtins.property
+    def run_paused(self) -> Global___RunPaused:
+        """The run does nothing until it is resumed."""
+
+    @_builtins.property
+    def run_resumed(self) -> Global___RunResumed:
+        """A person lets the run go on."""
+
     def __init__(
         self,
         *,
@@ -638,12 +741,15 @@ class Event(_message.Message):
         run_completed: Global___RunCompleted | None = ...,
         run_failed: Global___RunFailed | None = ...,
         run_cancelled: Global___RunCancelled | None = ...,
+        effect_unknown: Global___EffectUnknown | None = ...,
+        run_paused: Global___RunPaused | None = ...,
+        run_resumed: Global___RunResumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_reached", b"deadline_reached", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "deadline_reached", b"deadline_reached", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_id", b"run_id", "run_started", b"run_started", "seq", b"seq", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_id", b"run_id", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_created", "run_started", "turn_started", "turn_restarted", "text_delta", "turn_completed", "turn_failed", "tool_call_started", "tool_call_completed", "step_completed", "deadline_reached", "run_completed", "run_failed", "run_cancelled"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_created", "run_started", "turn_started", "turn_restarted", "text_delta", "turn_completed", "turn_failed", "tool_call_started", "tool_call_completed", "step_completed", "deadline_reached", "run_completed", "run_failed", "run_cancelled", "effect_unknown", "run_paused", "run_resumed"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -114,6 +114,8 @@ class RunSpec(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     SIMPLE_FIELD_NUMBER: _builtins.int
     MULTI_STEP_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """Name of an agent; its latest revision is pinned at creation."""
     capability: _builtins.str
@@ -123,6 +125,10 @@ class RunSpec(_message.Message):
     session_id: _builtins.str
     """Conversation to read from and append to; empty for none. A session begins
     with its first run: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`.
+    """
+    priority: _builtins.int
+    """Runs of a higher priority are taken first; -10 to 10, 0 by default. Among runs of
+    one priority tenants take turns, and a tenant's runs go by age.
     """
     @_builtins.property
     def limits(self) -> _agent_pb2.Limits:
@@ -136,6 +142,10 @@ class RunSpec(_message.Message):
     def multi_step(self) -> Global___MultiStepWorkflow:
         """Steps in order."""
 
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Not to be begun before; unset begins at once. At most 365 days ahead."""
+
     def __init__(
         self,
         *,
@@ -146,10 +156,12 @@ class RunSpec(_message.Message):
         limits: _agent_pb2.Limits | None = ...,
         simple: Global___SimpleWorkflow | None = ...,
         multi_step: Global___MultiStepWorkflow | None = ...,
+        priority: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "simple", b"simple", "workflow", b"workflow"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "input", b"input", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "session_id", b"session_id", "simple", b"simple", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "input", b"input", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "priority", b"priority", "session_id", b"session_id", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_performer: _TypeAlias = _typing.Literal["agent", "capability"]  # noqa: Y015
     _WhichOneofArgType_performer: _TypeAlias = _typing.Literal["performer", b"performer"]  # noqa: Y015
@@ -215,6 +227,112 @@ class Failure(_message.Message):
 Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
+class Pause(_message.Message):
+    """Pause says why a run does nothing, and what it needs to go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_EFFECTS_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """`PAUSE_REQUESTED` or `EFFECT_OUTCOME_UNKNOWN`."""
+    message: _builtins.str
+    """One sentence for people."""
+    @_builtins.property
+    def unknown_effects(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnknownEffect]:
+        """Tool calls of which nobody knows whether they took place; each must be settled
+        when the run is resumed.
+        """
+
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        unknown_effects: _abc.Iterable[Global___UnknownEffect] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "unknown_effects", b"unknown_effects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
+
+@_typing.final
+class UnknownEffect(_message.Message):
+    """UnknownEffect is a call of a tool that must not be repeated, begun by a runner that
+    died before it could say how it went.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    """The call."""
+    tool: _builtins.str
+    """Name of the tool."""
+    @_builtins.property
+    def arguments(self) -> _message_pb2.Payload:
+        """What it was called with."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        arguments: _message_pb2.Payload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnknownEffect: _TypeAlias = UnknownEffect  # noqa: Y015
+
+@_typing.final
+class Settlement(_message.Message):
+    """Settlement is what a person found out about an unknown effect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    NOT_DONE_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    """The call."""
+    not_done: _builtins.bool
+    """It did not take place, and may be made now."""
+    failure: _builtins.str
+    """It counts as failed, for this reason; the model reads it."""
+    @_builtins.property
+    def result(self) -> _message_pb2.Payload:
+        """It took place, and this is its result."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+        result: _message_pb2.Payload | None = ...,
+        not_done: _builtins.bool = ...,
+        failure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "finding", b"finding", "not_done", b"not_done", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "finding", b"finding", "not_done", b"not_done", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_finding: _TypeAlias = _typing.Literal["result", "not_done", "failure"]  # noqa: Y015
+    _WhichOneofArgType_finding: _TypeAlias = _typing.Literal["finding", b"finding"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_finding) -> _WhichOneofReturnType_finding | None: ...
+
+Global___Settlement: _TypeAlias = Settlement  # noqa: Y015
+
+@_typing.final
 class RunStatus(_message.Message):
     """RunStatus is where a run stands: a projection of its journal."""
 
@@ -238,6 +356,8 @@ class RunStatus(_message.Message):
         """Ended with a failure."""
         STATE_CANCELLED: RunStatus._State.ValueType  # 5
         """Ended because a caller asked for it."""
+        STATE_PAUSED: RunStatus._State.ValueType  # 6
+        """Does nothing until a person resumes it; `pause` says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State of a run."""
@@ -254,6 +374,8 @@ class RunStatus(_message.Message):
     """Ended with a failure."""
     STATE_CANCELLED: RunStatus.State.ValueType  # 5
     """Ended because a caller asked for it."""
+    STATE_PAUSED: RunStatus.State.ValueType  # 6
+    """Does nothing until a person resumes it; `pause` says why."""
 
     STATE_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
@@ -262,6 +384,7 @@ class RunStatus(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
     state: Global___RunStatus.State.ValueType
     """Where the run stands."""
     output: _builtins.str
@@ -280,6 +403,10 @@ class RunStatus(_message.Message):
     def usage(self) -> _message_pb2.Usage:
         """What its model calls consumed so far."""
 
+    @_builtins.property
+    def pause(self) -> Global___Pause:
+        """Why it is paused, while it is."""
+
     def __init__(
         self,
         *,
@@ -290,10 +417,11 @@ class RunStatus(_message.Message):
         usage: _message_pb2.Usage | None = ...,
         turns: _builtins.int = ...,
         tool_calls: _builtins.int = ...,
+        pause: Global___Pause | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "pause", b"pause", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "failure", b"failure", "output", b"output", "state", b"state", "tool_calls", b"tool_calls", "turns", b"turns", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "failure", b"failure", "output", b"output", "pause", b"pause", "state", b"state", "tool_calls", b"tool_calls", "turns", b"turns", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +443,7 @@ class Run(_message.Message):
     LAST_SEQ_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
+    PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Identifies the run; opaque."""
     tenant: _builtins.str
@@ -325,6 +454,8 @@ class Run(_message.Message):
     """W3C trace id of the run, 32 hex digits; empty when it was not traced."""
     cancel_requested: _builtins.bool
     """A cancel was requested and is not carried out yet."""
+    pause_requested: _builtins.bool
+    """A pause was requested and is not carried out yet."""
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What was asked."""
@@ -358,10 +489,11 @@ class Run(_message.Message):
         last_seq: _builtins.int = ...,
         trace_id: _builtins.str = ...,
         cancel_requested: _builtins.bool = ...,
+        pause_requested: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "spec", b"spec", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "last_seq", b"last_seq", "run_id", b"run_id", "spec", b"spec", "start_time", b"start_time", "status", b"status", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "last_seq", b"last_seq", "pause_requested", b"pause_requested", "run_id", b"run_id", "spec", b"spec", "start_time", b"start_time", "status", b"status", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

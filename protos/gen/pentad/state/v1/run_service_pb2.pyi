@@ -86,11 +86,21 @@ class ClaimedRun(_message.Message):
     LAST_SEQ_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    OWNER_LOST_FIELD_NUMBER: _builtins.int
+    PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
+    PAUSE_REASON_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
     last_seq: _builtins.int
     """Number of events in the whole journal."""
     cancel_requested: _builtins.bool
     """The run is to be cancelled, for `cancel_reason`."""
     cancel_reason: _builtins.str
+    """The reason given."""
+    owner_lost: _builtins.bool
+    """The owner before let its lease run out."""
+    pause_requested: _builtins.bool
+    """The run is to rest, for `pause_reason`."""
+    pause_reason: _builtins.str
     """The reason given."""
     @_builtins.property
     def lease(self) -> Global___Lease:
@@ -100,6 +110,10 @@ class ClaimedRun(_message.Message):
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """The journal from its beginning, in order; of a long one, the first 1 MiB."""
 
+    @_builtins.property
+    def resumed(self) -> _event_pb2.RunResumed:
+        """The run was resumed and its journal does not say so yet."""
+
     def __init__(
         self,
         *,
@@ -108,10 +122,14 @@ class ClaimedRun(_message.Message):
         last_seq: _builtins.int = ...,
         cancel_requested: _builtins.bool = ...,
         cancel_reason: _builtins.str = ...,
+        owner_lost: _builtins.bool = ...,
+        pause_requested: _builtins.bool = ...,
+        pause_reason: _builtins.str = ...,
+        resumed: _event_pb2.RunResumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "resumed", b"resumed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cancel_requested", b"cancel_requested", "events", b"events", "last_seq", b"last_seq", "lease", b"lease"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cancel_requested", b"cancel_requested", "events", b"events", "last_seq", b"last_seq", "lease", b"lease", "owner_lost", b"owner_lost", "pause_reason", b"pause_reason", "pause_requested", b"pause_requested", "resumed", b"resumed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,6 +160,32 @@ class CancelSignal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelSignal: _TypeAlias = CancelSignal  # noqa: Y015
+
+@_typing.final
+class PauseSignal(_message.Message):
+    """PauseSignal tells an owner that a run of its is to rest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    reason: _builtins.str
+    """The reason given."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSignal: _TypeAlias = PauseSignal  # noqa: Y015
 
 @_typing.final
 class CreateRunRequest(_message.Message):
@@ -543,6 +587,7 @@ class ClaimRunsResponse(_message.Message):
 
     RUNS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimedRun]:
         """Runs that are now the caller's."""
@@ -551,15 +596,20 @@ class ClaimRunsResponse(_message.Message):
     def cancels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelSignal]:
         """Runs of the caller that are to be cancelled."""
 
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PauseSignal]:
+        """Runs of the caller that are to rest."""
+
     def __init__(
         self,
         *,
         runs: _abc.Iterable[Global___ClaimedRun] | None = ...,
         cancels: _abc.Iterable[Global___CancelSignal] | None = ...,
+        pauses: _abc.Iterable[Global___PauseSignal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "runs", b"runs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "pauses", b"pauses", "runs", b"runs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,6 +653,7 @@ class RenewLeasesResponse(_message.Message):
 
     LOST_RUN_IDS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
+    PAUSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lost_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Runs whose lease another owner has, or that have ended."""
@@ -611,15 +662,20 @@ class RenewLeasesResponse(_message.Message):
     def cancels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelSignal]:
         """Runs that are to be cancelled."""
 
+    @_builtins.property
+    def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PauseSignal]:
+        """Runs that are to rest."""
+
     def __init__(
         self,
         *,
         lost_run_ids: _abc.Iterable[_builtins.str] | None = ...,
         cancels: _abc.Iterable[Global___CancelSignal] | None = ...,
+        pauses: _abc.Iterable[Global___PauseSignal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids", "pauses", b"pauses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -814,6 +870,120 @@ class AppendTextResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendTextResponse: _TypeAlias = AppendTextResponse  # noqa: Y015
+
+@_typing.final
+class RequestPauseRequest(_message.Message):
+    """RequestPauseRequest names a run to let rest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of the run."""
+    run_id: _builtins.str
+    """The run."""
+    reason: _builtins.str
+    """Why, for people; at most 1 KiB."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "run_id", b"run_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestPauseRequest: _TypeAlias = RequestPauseRequest  # noqa: Y015
+
+@_typing.final
+class RequestPauseResponse(_message.Message):
+    """RequestPauseResponse holds the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run, as it stands."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestPauseResponse: _TypeAlias = RequestPauseResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRunRequest(_message.Message):
+    """ResumeRunRequest names a paused run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    RESUME_ID_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of the run."""
+    run_id: _builtins.str
+    """The run."""
+    resume_id: _builtins.str
+    """Makes the call idempotent."""
+    @_builtins.property
+    def resumed(self) -> _event_pb2.RunResumed:
+        """What its next owner is to journal."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        resume_id: _builtins.str = ...,
+        resumed: _event_pb2.RunResumed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resumed", b"resumed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_id", b"resume_id", "resumed", b"resumed", "run_id", b"run_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRunRequest: _TypeAlias = ResumeRunRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRunResponse(_message.Message):
+    """ResumeRunResponse holds the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run, as it stands."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRunResponse: _TypeAlias = ResumeRunResponse  # noqa: Y015
 
 @_typing.final
 class RequestCancelRequest(_message.Message):

@@ -91,6 +91,16 @@ class RunServiceStub:
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextRequest.SerializeToString,
                 response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextResponse.FromString,
                 _registered_method=True)
+        self.RequestPause = channel.unary_unary(
+                '/pentad.state.v1.RunService/RequestPause',
+                request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseResponse.FromString,
+                _registered_method=True)
+        self.ResumeRun = channel.unary_unary(
+                '/pentad.state.v1.RunService/ResumeRun',
+                request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
+                _registered_method=True)
         self.RequestCancel = channel.unary_unary(
                 '/pentad.state.v1.RunService/RequestCancel',
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestCancelRequest.SerializeToString,
@@ -216,6 +226,26 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestPause(self, request, context):
+        """RequestPause records durably that a run is to rest, and tells its owner. A run
+        that has ended, or rests already, stays as it is.
+
+        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRun(self, request, context):
+        """ResumeRun puts a paused run back into the schedule, and takes back a pause that
+        is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RequestCancel(self, request, context):
         """RequestCancel records durably that a run is to end, and tells its owner. A run
         that has ended stays as it is; the first reason given is kept.
@@ -283,6 +313,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.AppendText,
                     request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextRequest.FromString,
                     response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextResponse.SerializeToString,
+            ),
+            'RequestPause': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestPause,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseResponse.SerializeToString,
+            ),
+            'ResumeRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRun,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.SerializeToString,
             ),
             'RequestCancel': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestCancel,
@@ -589,6 +629,60 @@ class RunService:
             '/pentad.state.v1.RunService/AppendText',
             pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextRequest.SerializeToString,
             pentad_dot_state_dot_v1_dot_run__service__pb2.AppendTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestPause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.RunService/RequestPause',
+            pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_run__service__pb2.RequestPauseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.RunService/ResumeRun',
+            pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

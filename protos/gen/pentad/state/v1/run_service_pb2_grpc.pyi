@@ -104,6 +104,18 @@ class RunServiceStub:
 
     Errors: STORE_UNAVAILABLE.
     """
+    RequestPause: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestPauseRequest, _run_service_pb2.RequestPauseResponse]
+    """RequestPause records durably that a run is to rest, and tells its owner. A run
+    that has ended, or rests already, stays as it is.
+
+    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    """
+    ResumeRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]
+    """ResumeRun puts a paused run back into the schedule, and takes back a pause that
+    is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+    """
     RequestCancel: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
     that has ended stays as it is; the first reason given is kept.
@@ -186,6 +198,18 @@ class RunServiceAsyncStub(RunServiceStub):
     a courtesy, and `TurnCompleted` holds all of it.
 
     Errors: STORE_UNAVAILABLE.
+    """
+    RequestPause: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestPauseRequest, _run_service_pb2.RequestPauseResponse]  # type: ignore[assignment]
+    """RequestPause records durably that a run is to rest, and tells its owner. A run
+    that has ended, or rests already, stays as it is.
+
+    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    """
+    ResumeRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]  # type: ignore[assignment]
+    """ResumeRun puts a paused run back into the schedule, and takes back a pause that
+    is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
     """
     RequestCancel: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]  # type: ignore[assignment]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
@@ -332,6 +356,30 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         a courtesy, and `TurnCompleted` holds all of it.
 
         Errors: STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestPause(
+        self,
+        request: _run_service_pb2.RequestPauseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.RequestPauseResponse, _abc.Awaitable[_run_service_pb2.RequestPauseResponse]]:
+        """RequestPause records durably that a run is to rest, and tells its owner. A run
+        that has ended, or rests already, stays as it is.
+
+        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRun(
+        self,
+        request: _run_service_pb2.ResumeRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ResumeRunResponse, _abc.Awaitable[_run_service_pb2.ResumeRunResponse]]:
+        """ResumeRun puts a paused run back into the schedule, and takes back a pause that
+        is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
