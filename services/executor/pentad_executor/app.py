@@ -1,10 +1,13 @@
 """The one place where the executor's parts meet."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
+from pentad.state.v1.registry_service_pb2 import Instance
+from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceStub
 from pentad.state.v1.trace_service_pb2 import RecordSpansRequest, Span
 from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
 from pentad_chassis.channel import open_channel
@@ -13,9 +16,14 @@ from pentad_chassis.spans import recording_spans
 from pentad_chassis.telemetry import Telemetry
 from pentad_executor.config import Config
 from pentad_executor.core import ExecutorCore
+from pentad_executor.metrics import ModelMetrics
 from pentad_executor.models import MissingKey, Model, Providers
+from pentad_executor.registration import reachable_at, registered
 from pentad_executor.rules import RulesModel
 from pentad_executor.servicer import ExecutorServicer
+
+if TYPE_CHECKING:
+    from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
 
 _RECORD_TIMEOUT_S = 2.0
 
@@ -32,11 +40,50 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         async def record(spans: list[Span]) -> None:
             await trace.RecordSpans(RecordSpansRequest(spans=spans), timeout=_RECORD_TIMEOUT_S)
 
-        servicer = ExecutorServicer(ExecutorCore(providers, telemetry, config.turn_timeout_s))
-        register = partial(add_ExecutorServiceServicer_to_server, servicer)
-        async with recording_spans(telemetry, record), serving(config, telemetry, [register]):
-            telemetry.log.info("models ready", providers=sorted(_configured(providers)))
+        metrics = ModelMetrics(telemetry.metrics, config.metrics_tenants)
+        core = ExecutorCore(providers, telemetry, metrics, config.turn_timeout_s)
+        register = partial(add_ExecutorServiceServicer_to_server, ExecutorServicer(core))
+        bounded = config.model_copy(update={"max_streams": config.max_turns})
+        instance = _instance(config, providers, telemetry)
+
+        def describe() -> Instance:
+            instance.in_hand = core.in_hand
+            return instance
+
+        async with (
+            recording_spans(telemetry, record),
+            serving(bounded, telemetry, [register]),
+            _known(config, describe, RegistryServiceStub(channel), telemetry),
+        ):
+            telemetry.log.info("models ready", providers=list(instance.capabilities))
             yield
+
+
+@asynccontextmanager
+async def _known(
+    config: Config,
+    describe: Callable[[], Instance],
+    registry: "RegistryServiceAsyncStub",
+    telemetry: Telemetry,
+) -> AsyncIterator[None]:
+    """Be in the registry inside the block, unless nobody could reach what would stand there."""
+    if not describe().address:
+        telemetry.log.warning("not registered: no advertise_address", address=config.address)
+        yield
+        return
+    async with registered(registry, describe, config.registration_ttl_s, telemetry.log):
+        yield
+
+
+def _instance(config: Config, providers: Providers, telemetry: Telemetry) -> Instance:
+    return Instance(
+        instance_id=telemetry.health.instance,
+        address=config.advertise_address or reachable_at(config.address),
+        capabilities=sorted(_configured(providers)),
+        room=config.max_turns,
+        weight=config.weight,
+        region=config.region,
+    )
 
 
 @asynccontextmanager

@@ -26,7 +26,22 @@ class Config(Settings, env_prefix="PENTAD_EXECUTOR_"):
     """Where to listen; any gRPC target, including `unix:`."""
 
     state_address: str = "127.0.0.1:50055"
-    """The state service, which keeps the spans of recent runs."""
+    """The state service, which knows the executors there are and keeps the spans of recent runs."""
+
+    advertise_address: str = ""
+    """Where orchestrators reach this executor; empty for `address`, if that says enough."""
+
+    max_turns: int = Field(default=200, ge=1, le=10_000)
+    """Turns performed at once; more are refused with OVERLOADED, and go to other executors."""
+
+    weight: int = Field(default=100, ge=1, le=1_000_000)
+    """Its share of turns beside other executors', where they go by weight."""
+
+    region: str = Field(default="", max_length=256)
+    """Where it runs, for orchestrators that prefer executors of their own region."""
+
+    registration_ttl_s: float = Field(default=15.0, ge=0.5, le=600.0)
+    """Silent for this long, it is forgotten; it gives a sign of life three times as often."""
 
     openai_api_key: SecretStr | None = Field(default=None, validation_alias=_OPENAI_KEY)
     """Key for `openai:` models; not needed by an endpoint of one's own that asks for none."""

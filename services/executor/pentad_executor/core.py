@@ -1,8 +1,8 @@
 """One turn: the model is chosen, its time and its output are bounded, its work is traced."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 
 from pentad.executor.v1.executor_service_pb2 import (
     ExecuteTurnRequest,
@@ -12,6 +12,7 @@ from pentad.executor.v1.executor_service_pb2 import (
 from pentad_chassis import semconv
 from pentad_chassis.telemetry import Telemetry
 from pentad_executor.errors import ModelOutputInvalid, ModelOutputTooLarge, ModelUnavailable
+from pentad_executor.metrics import ModelMetrics
 from pentad_executor.models import Choice, Providers, choose
 
 TEXT_BYTES_MAX = 1024 * 1024
@@ -23,10 +24,19 @@ _TOOL_NAME_MAX = 256
 class ExecutorCore:
     """Performs turns; keeps nothing of them."""
 
-    def __init__(self, providers: Providers, telemetry: Telemetry, turn_timeout_s: float) -> None:
+    def __init__(
+        self,
+        providers: Providers,
+        telemetry: Telemetry,
+        metrics: ModelMetrics,
+        turn_timeout_s: float,
+    ) -> None:
         self._providers = providers
         self._telemetry = telemetry
+        self._metrics = metrics
         self._turn_timeout_s = turn_timeout_s
+        self.in_hand = 0
+        """Turns being performed."""
 
     async def execute_turn(
         self, turn: ExecuteTurnRequest
@@ -34,23 +44,38 @@ class ExecutorCore:
         """Yield what the agent's model writes, then the turn as a whole."""
         choice = choose(self._providers, turn.agent.model)
         timeout_s = turn.timeout.ToTimedelta().total_seconds() or self._turn_timeout_s
-        with self._telemetry.span(
-            f"chat {choice.name}", kind="client", attributes=_attributes(turn, choice)
-        ) as span:
-            text_bytes = 0
+        text_bytes = 0
+        result: TurnResult | None = None
+        with (
+            self._counting(),
+            self._telemetry.span(
+                f"chat {choice.name}", kind="client", attributes=_attributes(turn, choice)
+            ) as span,
+            self._metrics.turn(choice),
+        ):
             async with aclosing(choice.model.stream(choice.name, turn)) as pieces:
                 async for piece in _within(timeout_s, pieces, turn.agent.model):
                     if isinstance(piece, TurnResult):
                         check(piece, turn.agent.model)
                         span.set_attributes(_measured(piece))
-                        yield ExecuteTurnResponse(result=piece)
-                    else:
-                        text_bytes += _bytes_of(piece, turn.agent.model)
-                        if text_bytes > TEXT_BYTES_MAX:
-                            raise ModelOutputTooLarge(
-                                turn.agent.model, "bytes of text", TEXT_BYTES_MAX
-                            )
-                        yield ExecuteTurnResponse(text_delta=piece)
+                        self._metrics.consumed(turn, choice, piece)
+                        result = piece
+                        break
+                    text_bytes += _bytes_of(piece, turn.agent.model)
+                    if text_bytes > TEXT_BYTES_MAX:
+                        raise ModelOutputTooLarge(turn.agent.model, "bytes of text", TEXT_BYTES_MAX)
+                    yield ExecuteTurnResponse(text_delta=piece)
+        if result is not None:
+            # Outside of the span: who has the result leaves, and the turn is none the worse for it.
+            yield ExecuteTurnResponse(result=result)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        self.in_hand += 1
+        try:
+            yield
+        finally:
+            self.in_hand -= 1
 
 
 async def _within(
@@ -99,6 +124,7 @@ def _attributes(turn: ExecuteTurnRequest, choice: Choice) -> dict[str, str | int
         semconv.GEN_AI_REQUEST_MODEL: choice.name,
         semconv.GEN_AI_AGENT_NAME: turn.agent.name,
         semconv.PENTAD_RUN_ID: turn.run_id,
+        semconv.PENTAD_TENANT: turn.tenant,
         semconv.PENTAD_TURN: turn.turn,
     }
     if turn.max_output_tokens:

@@ -10,6 +10,7 @@ import grpc
 from pentad.gateway.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from pentad.gateway.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from pentad.gateway.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from pentad.gateway.v1.system_service_pb2_grpc import add_SystemServiceServicer_to_server
 from pentad.gateway.v1.tool_service_pb2_grpc import add_ToolServiceServicer_to_server
 from pentad.gateway.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
@@ -34,9 +35,11 @@ from pentad_gateway.servicer import (
     AgentServicer,
     RunServicer,
     SessionServicer,
+    SystemServicer,
     ToolServicer,
     TraceServicer,
 )
+from pentad_gateway.system import SystemCore
 
 if TYPE_CHECKING:
     from pentad.state.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
@@ -61,9 +64,11 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         recording_spans(telemetry, partial(_record, TraceServiceStub(state))),
     ):
         keys = ApiKeys(EntryServiceStub(state), clock)
-        runs = RunCore(RunServiceStub(state), OrchestratorServiceStub(runner), clock)
+        runs = RunCore(RunServiceStub(state), OrchestratorServiceStub(runner), clock, telemetry.log)
         await enrol_first_key(keys, config, telemetry)
+        system = SystemServicer(SystemCore(telemetry.health, clock))
         services = _services(runs, state, tools)
+        services.append(partial(add_SystemServiceServicer_to_server, system))
         async with serving(
             config, telemetry, services, keys.authenticate, parked=_WAITING, new_work=_NEW_WORK
         ):

@@ -1,26 +1,31 @@
 """Runs: started through the orchestrator, followed through the state service."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
+from structlog.typing import FilteringBoundLogger
 
 from pentad.gateway.v1 import run_service_pb2 as pb
 from pentad.orchestrator.v1.orchestrator_service_pb2 import CancelRunRequest, CreateRunRequest
-from pentad.state.v1.event_pb2 import Event
-from pentad.state.v1.run_pb2 import Run
+from pentad.state.v1.event_pb2 import Event, RunResumed
+from pentad.state.v1.run_pb2 import Run, RunStatus
 from pentad.state.v1.run_service_pb2 import (
     GetRunRequest,
     ListRunsRequest,
     ListRunsResponse,
+    RequestPauseRequest,
+    ResumeRunRequest,
     TailRunRequest,
     WaitRunRequest,
 )
-from pentad_chassis.calls import remaining_s
+from pentad_chassis.calls import remaining_s, stop_signal
 from pentad_chassis.clock import Clock, random_id
 from pentad_gateway import validation
-from pentad_gateway.errors import require
+from pentad_gateway.errors import SettlementMissing, require
+from pentad_gateway.leaving import Abandoned
 from pentad_gateway.tail import follow
 
 if TYPE_CHECKING:
@@ -42,34 +47,39 @@ class RunCore:
         state: "RunServiceAsyncStub",
         orchestrator: "OrchestratorServiceAsyncStub",
         clock: Clock,
+        log: FilteringBoundLogger,
     ) -> None:
         self._state = state
         self._orchestrator = orchestrator
         self._clock = clock
+        self._abandoned = Abandoned(orchestrator, log)
 
     async def create_run(
         self, tenant: str, request: pb.CreateRunRequest | pb.ExecuteRunRequest
     ) -> Run:
         """Have a run accepted."""
-        require(validation.create_run(request))
-        response = await self._orchestrator.CreateRun(
-            CreateRunRequest(
-                tenant=tenant,
-                spec=request.spec,
-                request_id=request.request_id or random_id(),
-            )
-        )
+        response = await self._orchestrator.CreateRun(self._accepted(tenant, request))
         return response.run
 
     async def execute_run(
         self, tenant: str, request: pb.ExecuteRunRequest
     ) -> AsyncGenerator[Event, None]:
-        """Have a run accepted and yield its events from the first to the last."""
-        run = await self.create_run(tenant, request)
-        place = TailRunRequest(tenant=tenant, run_id=run.run_id)
-        async with aclosing(follow(self._state, place, self._clock)) as events:
-            async for event in events:
-                yield event
+        """Have a run accepted and yield its events from the first to the last.
+
+        A caller that leaves before ends the run if it asked for that; a server that stops does not.
+        """
+        wish = self._accepted(tenant, request)
+        is_stopping = stop_signal()
+        try:
+            run = (await self._orchestrator.CreateRun(wish)).run
+            place = TailRunRequest(tenant=tenant, run_id=run.run_id)
+            async with aclosing(follow(self._state, place, self._clock)) as events:
+                async for event in events:
+                    yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            if request.cancel_on_disconnect and not is_stopping():
+                await self._abandoned.end(wish)
+            raise
 
     async def tail_run(
         self, tenant: str, request: pb.TailRunRequest
@@ -122,3 +132,49 @@ class RunCore:
             CancelRunRequest(tenant=tenant, run_id=request.run_id, reason=request.reason)
         )
         return response.run
+
+    async def pause_run(self, tenant: str, request: pb.PauseRunRequest) -> Run:
+        """Have it recorded that a run is to rest."""
+        require(validation.cancel_run(request))
+        response = await self._state.RequestPause(
+            RequestPauseRequest(tenant=tenant, run_id=request.run_id, reason=request.reason)
+        )
+        return response.run
+
+    async def resume_run(self, tenant: str, request: pb.ResumeRunRequest) -> Run:
+        """Let a run go on, once it is said what became of every call that it asks about."""
+        require(validation.resume_run(request))
+        found = await self._state.GetRun(GetRunRequest(tenant=tenant, run_id=request.run_id))
+        _require_settled(found.run, request)
+        response = await self._state.ResumeRun(
+            ResumeRunRequest(
+                tenant=tenant,
+                run_id=request.run_id,
+                resume_id=request.request_id or random_id(),
+                resumed=RunResumed(settlements=request.settlements, reason=request.reason),
+            )
+        )
+        return response.run
+
+    def _accepted(
+        self, tenant: str, request: pb.CreateRunRequest | pb.ExecuteRunRequest
+    ) -> CreateRunRequest:
+        """Return what the orchestrator is asked, or raise RequestInvalid."""
+        require(validation.create_run(request, self._clock.now()))
+        return CreateRunRequest(
+            tenant=tenant, spec=request.spec, request_id=request.request_id or random_id()
+        )
+
+
+def _require_settled(run: Run, request: pb.ResumeRunRequest) -> None:
+    """Raise SettlementMissing, or RequestInvalid, unless the request is what the run waits for.
+
+    Of a run that is not paused the state service decides: the request may be a repeat.
+    """
+    if run.status.state != RunStatus.STATE_PAUSED:
+        return
+    settled = {settlement.call_id for settlement in request.settlements}
+    for effect in run.status.pause.unknown_effects:
+        if effect.call_id not in settled:
+            raise SettlementMissing(run.run_id, effect.call_id, effect.tool)
+    require(validation.settlements_of(run, request))

@@ -10,6 +10,8 @@ from pentad.gateway.v1 import (
     run_service_pb2_grpc,
     session_service_pb2,
     session_service_pb2_grpc,
+    system_service_pb2,
+    system_service_pb2_grpc,
     tool_service_pb2,
     tool_service_pb2_grpc,
     trace_service_pb2,
@@ -18,6 +20,7 @@ from pentad.gateway.v1 import (
 from pentad_chassis.server import Context, caller
 from pentad_gateway.core import AgentCore, SessionCore, ToolCore, TraceCore
 from pentad_gateway.runs import RunCore
+from pentad_gateway.system import SystemCore
 
 
 class RunServicer(run_service_pb2_grpc.RunServiceServicer):
@@ -65,6 +68,18 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
         return run_service_pb2.ListRunsResponse(
             runs=page.runs, next_page_token=page.next_page_token
         )
+
+    async def PauseRun(
+        self, request: run_service_pb2.PauseRunRequest, context: Context
+    ) -> run_service_pb2.PauseRunResponse:
+        run = await self._core.pause_run(caller().tenant, request)
+        return run_service_pb2.PauseRunResponse(run=run)
+
+    async def ResumeRun(
+        self, request: run_service_pb2.ResumeRunRequest, context: Context
+    ) -> run_service_pb2.ResumeRunResponse:
+        run = await self._core.resume_run(caller().tenant, request)
+        return run_service_pb2.ResumeRunResponse(run=run)
 
     async def CancelRun(
         self, request: run_service_pb2.CancelRunRequest, context: Context
@@ -145,6 +160,18 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
     ) -> session_service_pb2.DeleteSessionResponse:
         await self._core.delete_session(caller().tenant, request)
         return session_service_pb2.DeleteSessionResponse()
+
+
+class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
+    """SystemService over its core."""
+
+    def __init__(self, core: SystemCore) -> None:
+        self._core = core
+
+    async def GetSystemStatus(
+        self, request: system_service_pb2.GetSystemStatusRequest, context: Context
+    ) -> system_service_pb2.GetSystemStatusResponse:
+        return await self._core.get_system_status()
 
 
 class ToolServicer(tool_service_pb2_grpc.ToolServiceServicer):

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import (
     add_OrchestratorServiceServicer_to_server,
 )
 from pentad.state.v1.agent_service_pb2_grpc import AgentServiceStub
+from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceStub
 from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun
 from pentad.state.v1.run_service_pb2_grpc import RunServiceStub
 from pentad.state.v1.session_service_pb2_grpc import SessionServiceStub
@@ -24,6 +25,7 @@ from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
 from pentad.tools.v1.tools_service_pb2_grpc import ToolsServiceStub
 from pentad_chassis.channel import open_channel
 from pentad_chassis.clock import SystemClock, random_id
+from pentad_chassis.health import always
 from pentad_chassis.server import serving
 from pentad_chassis.spans import recording_spans
 from pentad_chassis.telemetry import Telemetry
@@ -35,10 +37,12 @@ from pentad_orchestrator.conversation import Conversation
 from pentad_orchestrator.core import OrchestratorCore
 from pentad_orchestrator.creation import Creation
 from pentad_orchestrator.driver import Driver
+from pentad_orchestrator.executors import Executors
 from pentad_orchestrator.group import open_group
 from pentad_orchestrator.journal import Journal
 from pentad_orchestrator.leases import Leases
 from pentad_orchestrator.loops import forever
+from pentad_orchestrator.metrics import RunMetrics
 from pentad_orchestrator.owned import OwnedRuns
 from pentad_orchestrator.patience import Patience
 from pentad_orchestrator.performer import Performer
@@ -47,6 +51,7 @@ from pentad_orchestrator.text import TextSink
 from pentad_orchestrator.turns import Turns
 
 if TYPE_CHECKING:
+    from pentad.executor.v1.executor_service_pb2_grpc import ExecutorServiceAsyncStub
     from pentad.state.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
 
 _RECORD_TIMEOUT_S = 5.0
@@ -57,7 +62,7 @@ _NEW_WORK = frozenset({"/pentad.orchestrator.v1.OrchestratorService/CreateRun"})
 @dataclass(frozen=True, slots=True)
 class _Peers:
     state: grpc.aio.Channel
-    executor: grpc.aio.Channel
+    executors: Executors
     tools: grpc.aio.Channel
 
 
@@ -67,10 +72,10 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
     claim = _claim(config)
     async with (
         open_channel("state", config.state_address, config, telemetry) as state,
-        open_channel("executor", config.executor_address, config, telemetry) as executor,
         open_channel("tools", config.tools_address, config, telemetry) as tools,
+        _executors(config, telemetry, state) as executors,
         recording_spans(telemetry, partial(_record, TraceServiceStub(state))),
-        _working(config, telemetry, claim, _Peers(state, executor, tools)) as owned,
+        _working(config, telemetry, claim, _Peers(state, executors, tools)) as owned,
     ):
         catalogue = Catalogue(ToolsServiceStub(tools), config.catalogue_max_age_s, SystemClock())
         creation = Creation(AgentServiceStub(state), catalogue)
@@ -95,20 +100,24 @@ async def _working(
     patience = Patience(config.retry_s_first, config.retry_s_max, log)
     text = TextSink(runs, config.text_interval_s, log)
     performer = _performer(config, peers, text, patience)
+    metrics = RunMetrics(telemetry.metrics, config.metrics_tenants)
 
     def drive(claimed: ClaimedRun) -> Driver:
         journal = Journal(runs, claimed.lease, claimed.last_seq, patience, clock)
-        return Driver(claimed, claim.owner, performer, journal, telemetry)
+        return Driver(claimed, claim.owner, performer, journal, telemetry, metrics)
 
     async with open_group() as tasks:
-        owned = OwnedRuns(tasks, drive, config, clock, log)
+        owned = OwnedRuns(tasks, drive, config, clock, log, metrics)
         leases = Leases(runs, claim, owned, clock, log)
         claims = Claims(runs, claim, owned, patience, config.claim_wait_s)
+        telemetry.health.watch("runs", owned.condition)
+        telemetry.health.watch("leases", leases.condition)
         claiming = tasks.create_task(forever(claims.claim, what="claim", log=log))
         keeping = [
             tasks.create_task(forever(leases.renew, what="renew", log=log)),
             tasks.create_task(forever(leases.guard, what="guard", log=log)),
             tasks.create_task(forever(text.send, what="text", log=log)),
+            tasks.create_task(forever(peers.executors.watch, what="executors", log=log)),
         ]
         try:
             yield owned
@@ -120,9 +129,34 @@ async def _working(
                 task.cancel()
 
 
+@asynccontextmanager
+async def _executors(
+    config: Config, telemetry: Telemetry, state: grpc.aio.Channel
+) -> AsyncIterator[Executors]:
+    """Have a view of the executors, and channels to them, inside the block."""
+
+    @asynccontextmanager
+    async def connect(
+        address: str, needed: Callable[[], bool] = always
+    ) -> AsyncIterator["ExecutorServiceAsyncStub"]:
+        async with open_channel("executor", address, config, telemetry, needed=needed) as channel:
+            yield ExecutorServiceStub(channel)
+
+    def nobody_listed() -> bool:
+        return not executors.listed
+
+    registry = RegistryServiceStub(state)
+    async with connect(config.executor_address, nobody_listed) as unlisted:
+        executors = Executors(registry, connect, unlisted, config, telemetry.log)
+        try:
+            yield executors
+        finally:
+            await executors.close()
+
+
 def _performer(config: Config, peers: _Peers, text: TextSink, patience: Patience) -> Performer:
     return Performer(
-        Turns(ExecutorServiceStub(peers.executor), text, patience),
+        Turns(peers.executors, text, patience),
         Calls(ToolsServiceStub(peers.tools), patience, SystemClock()),
         Conversation(SessionServiceStub(peers.state), patience, config),
     )

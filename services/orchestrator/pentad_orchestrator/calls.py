@@ -4,13 +4,17 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 
-from pentad.state.v1.event_pb2 import Event, ToolCallCompleted
+from pentad.state.v1.event_pb2 import EffectUnknown, Event, ToolCallCompleted
 from pentad.state.v1.message_pb2 import ToolCall, ToolError
 from pentad.tools.v1.tools_service_pb2 import InvokeToolRequest, InvokeToolResponse
+from pentad_chassis.calls import unrepeated
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
+from pentad_chassis.failpoints import failpoint
 from pentad_orchestrator.bounds import to_seconds
+from pentad_orchestrator.commands import InvokeTool
 from pentad_orchestrator.patience import Patience, is_away
+from pentad_orchestrator.pauses import EFFECT_OUTCOME_UNKNOWN
 from pentad_orchestrator.run import Calling, Run
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ _REPORT_S = 10.0
 
 _TIMEOUT_S_DEFAULT = 60.0
 _IN_PROGRESS = "CALL_IN_PROGRESS"
+_NOT_TAKEN = frozenset({"CIRCUIT_OPEN", "OVERLOADED"})
+"""With these the request reached nobody who could have had the tool called."""
 
 
 class Calls:
@@ -31,31 +37,20 @@ class Calls:
         self._patience = patience
         self._clock = clock
 
-    async def invoke(self, run: Run, call_id: str) -> Event:
-        """Return `tool_call_completed`; wait as long as there is no tool-runner.
+    async def invoke(self, run: Run, command: InvokeTool) -> Event:
+        """Return `tool_call_completed`, or `effect_unknown`; wait while there is no tool-runner.
 
         Repeating is safe: the call keeps its id, and the ledger knows what became of it.
         """
         assert isinstance(run.phase, Calling), "a tool is called while its turn's calls run"
-        wish = run.phase.call(call_id).wish
-        request = InvokeToolRequest(
-            tenant=run.created.tenant,
-            run_id=run.run_id,
-            call_id=call_id,
-            tool=wish.tool,
-            arguments=wish.arguments,
-        )
-        timeout_s = _timeout_s(run, wish.tool)
-
-        async def attempt() -> InvokeToolResponse:
-            return await self._tools.InvokeTool(request, timeout=timeout_s)
-
+        wish = run.phase.call(command.call_id).wish
         began = self._clock.monotonic()
         try:
-            response = await self._patience.until_answered(
-                attempt, what="InvokeTool", repeat_after=_may_be_repeated
-            )
+            response = await self._answer(run, wish, known_not_done=command.known_not_done)
         except ServiceError as error:
+            if error.reason == EFFECT_OUTCOME_UNKNOWN:
+                unknown = EffectUnknown(step=run.planned.name, call_id=wish.call_id, tool=wish.tool)
+                return Event(effect_unknown=unknown)
             # No outcome of the call but a failure of Pentad's; its reason ends the run.
             response = InvokeToolResponse(
                 error=ToolError(reason=error.reason, message=error.message)
@@ -64,6 +59,46 @@ class Calls:
         completed.step = run.planned.name
         completed.elapsed.CopyFrom(_duration(self._clock.monotonic() - began))
         return Event(tool_call_completed=completed)
+
+    async def _answer(
+        self, run: Run, wish: ToolCall, *, known_not_done: bool
+    ) -> InvokeToolResponse:
+        request = InvokeToolRequest(
+            tenant=run.created.tenant,
+            run_id=run.run_id,
+            call_id=wish.call_id,
+            tool=wish.tool,
+            arguments=wish.arguments,
+            known_not_done=known_not_done,
+        )
+        timeout_s = _timeout_s(run, wish.tool)
+
+        async def attempt() -> InvokeToolResponse:
+            await failpoint("orchestrator.invoke.before")
+            if request.known_not_done:
+                response = await self._answer_once(request, timeout_s)
+            else:
+                response = await self._tools.InvokeTool(request, timeout=timeout_s)
+            await failpoint("orchestrator.invoke.after")
+            return response
+
+        return await self._patience.until_answered(
+            attempt, what="InvokeTool", repeat_after=_may_be_repeated
+        )
+
+    async def _answer_once(
+        self, request: InvokeToolRequest, timeout_s: float
+    ) -> InvokeToolResponse:
+        """Say that no attempt before took place: to one attempt, for of the next it is not known.
+
+        That one may have had the tool called before it was cut short.
+        """
+        try:
+            with unrepeated():
+                return await self._tools.InvokeTool(request, timeout=timeout_s)
+        except ServiceError as error:
+            request.known_not_done = error.reason in _NOT_TAKEN
+            raise
 
 
 def _may_be_repeated(error: ServiceError) -> bool:

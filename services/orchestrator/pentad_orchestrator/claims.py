@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pentad.state.v1.run_service_pb2 import Claim, ClaimRunsRequest, ClaimRunsResponse
+from pentad_chassis.failpoints import failpoint
 from pentad_orchestrator.owned import OwnedRuns
 from pentad_orchestrator.patience import Patience
 
@@ -18,7 +19,7 @@ _REPORT_S = 5.0
 
 
 class Claims:
-    """Takes runs as long as there is room, and hears of cancels even when there is none."""
+    """Takes runs while there is room, and hears of cancels and pauses even when there is none."""
 
     def __init__(
         self,
@@ -42,10 +43,14 @@ class Claims:
         """Ask once, for as long as it takes the store to have something to say."""
         room = min(self._owned.room, _CLAIMS_MAX)
         response = await (self._poll(room) if room else self._poll_until_room())
+        await failpoint("orchestrator.adopt.before")
         for claimed in response.runs:
             self._owned.adopt(claimed)
         for signal in response.cancels:
             self._owned.cancel(signal.run_id, signal.reason)
+        for pause in response.pauses:
+            self._owned.pause(pause.run_id, pause.reason)
+        await failpoint("orchestrator.adopt.after")
 
     async def _poll(self, limit: int) -> ClaimRunsResponse:
         request = ClaimRunsRequest(claim=self._claim, limit=limit)

@@ -13,9 +13,11 @@ class ExecuteTurn:
 
 @dataclass(frozen=True, slots=True)
 class InvokeTool:
-    """Call a tool; ends in `tool_call_completed`."""
+    """Call a tool; ends in `tool_call_completed`, or `effect_unknown`."""
 
     call_id: str
+    known_not_done: bool = False
+    """A person found out that no attempt before took place."""
 
 
 @dataclass(frozen=True, slots=True)

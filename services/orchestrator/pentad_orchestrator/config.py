@@ -1,5 +1,7 @@
 """All that can be set, and its value when nobody sets it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from pentad_chassis.config import Settings
@@ -12,7 +14,18 @@ class Config(Settings, env_prefix="PENTAD_ORCHESTRATOR_"):
     """Where to listen; any gRPC target, including `unix:`."""
 
     executor_address: str = "127.0.0.1:50053"
-    """Where the executor service listens."""
+    """Where the executor service listens; used as long as no executor is in the registry."""
+
+    routing: Literal[
+        "round_robin", "least_busy", "weighted", "session_affinity", "nearest_region"
+    ] = "round_robin"
+    """Which executor performs a turn, for agents that do not say."""
+
+    region: str = ""
+    """Where this process runs; executors of the same region are near."""
+
+    executors_poll_s: float = Field(default=2.0, ge=0.05, le=60.0)
+    """How often the registry is asked which executors there are."""
 
     tools_address: str = "127.0.0.1:50054"
     """Where the tools service listens."""

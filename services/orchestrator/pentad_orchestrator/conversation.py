@@ -14,6 +14,7 @@ from pentad.state.v1.session_service_pb2 import (
     GetWindowResponse,
 )
 from pentad_chassis.errors import ServiceError
+from pentad_chassis.failpoints import failpoint
 from pentad_orchestrator import plan
 from pentad_orchestrator.config import Config
 from pentad_orchestrator.patience import Patience
@@ -79,7 +80,10 @@ class Conversation:
         )
 
         async def append() -> AppendMessagesResponse:
-            return await self._sessions.AppendMessages(request, timeout=_TIMEOUT_S)
+            await failpoint("orchestrator.session.before")
+            response = await self._sessions.AppendMessages(request, timeout=_TIMEOUT_S)
+            await failpoint("orchestrator.session.after")
+            return response
 
         try:
             await self._patience.until_answered(append, what="AppendMessages")

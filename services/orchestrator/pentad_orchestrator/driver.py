@@ -3,16 +3,18 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from hashlib import blake2b
 
 from pentad.state.v1.event_pb2 import Event, RunFailed, RunStarted
 from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import Failure, RunStatus
-from pentad.state.v1.run_service_pb2 import ClaimedRun
+from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease
 from pentad_chassis import semconv
-from pentad_chassis.telemetry import Telemetry, fail
+from pentad_chassis.telemetry import Lineage, Telemetry, fail
 from pentad_orchestrator import plan
 from pentad_orchestrator.commands import AwaitDeadline, Command, SaveSession, Sleep
 from pentad_orchestrator.journal import Journal, LeaseLost
+from pentad_orchestrator.metrics import RunMeter, RunMetrics
 from pentad_orchestrator.performer import Performer
 from pentad_orchestrator.run import Ended, Run
 
@@ -30,27 +32,32 @@ class Driver:
         performer: Performer,
         journal: Journal,
         telemetry: Telemetry,
+        metrics: RunMetrics,
     ) -> None:
-        self._events: Sequence[Event] = claimed.events
+        self._claimed = claimed
         self._owner = owner
         self._performer = performer
         self._journal = journal
         self._telemetry = telemetry
+        self._metrics = metrics
+        self._meter: RunMeter | None = None
         self._log = telemetry.log.bind(run_id=claimed.lease.run_id)
         self._run: Run | None = None
         self._history: Sequence[Message] = ()
         self._in_flight: dict[Command, asyncio.Task[None]] = {}
         self._outcomes: deque[tuple[Command, Event]] = deque()
         self._cancel_reason = claimed.cancel_reason if claimed.cancel_requested else None
+        self._pause_reason = claimed.pause_reason if claimed.pause_requested else None
         self._draining = False
         self._wake = asyncio.Event()
         self.ended = False
-        """The journal is closed."""
+        """The journal is closed, or the run is paused: there is no lease to give back."""
 
     async def drive(self) -> None:
-        """Work on the run until it has ended, is lost, or is at rest after `drain`."""
+        """Work on the run until it has ended, is paused or lost, or is at rest after `drain`."""
         try:
-            run = self._run = plan.fold(await self._journal.read(self._events))
+            journal = await self._journal.read(self._claimed.events)
+            run = self._run = plan.fold(journal)
         except LeaseLost as lost:
             self._log.info("run lost", reason=lost.reason)
             return
@@ -62,12 +69,16 @@ class Driver:
             self._log.exception("journal cannot be read")
             await self._fail()
             return
-        self._events = ()
-        with self._telemetry.span(
-            f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}",
-            attributes=_attributes(run),
-            traceparent=run.created.traceparent,
-        ) as span:
+        self._claimed.ClearField("events")  # the run holds what is needed of them
+        with (
+            self._telemetry.span(
+                f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}",
+                attributes=_attributes(run),
+                traceparent=run.created.traceparent,
+                lineage=_lineage(self._journal.lease),
+            ) as span,
+            self._metrics.working(run, journal) as self._meter,
+        ):
             failure = await self._work_or_fail(run)
             if failure:
                 fail(span, failure)
@@ -76,6 +87,12 @@ class Driver:
         """End the run at a caller's wish, unless its answer is there."""
         if self._cancel_reason is None:
             self._cancel_reason = reason
+            self._wake.set()
+
+    def pause(self, reason: str) -> None:
+        """Begin nothing more; let the run rest when all that was begun is journalled."""
+        if self._pause_reason is None:
+            self._pause_reason = reason
             self._wake.set()
 
     def drain(self) -> None:
@@ -111,9 +128,9 @@ class Driver:
     async def _work(self, run: Run) -> None:
         async with asyncio.TaskGroup() as tasks:
             run = await self._begin(run)
-            while not run.ended:
+            while not self.ended:
                 self._execute(plan.decide(run), run, tasks)
-                if self._draining and not self._in_flight:
+                if self._draining and not self._in_hand():
                     break
                 await self._wake.wait()
                 self._wake.clear()
@@ -129,12 +146,16 @@ class Driver:
             owner=self._owner,
             attempt=run.attempt + 1,
             session_seq=run.session_seq if run.attempt else history.last_seq,
+            owner_lost=self._claimed.owner_lost,
         )
-        return await self._record(run, [Event(run_started=started)])
+        events = [Event(run_started=started)]
+        if self._claimed.HasField("resumed"):
+            events.append(Event(run_resumed=self._claimed.resumed))
+        return await self._record(run, events)
 
     def _execute(self, decided: Sequence[Command], run: Run, tasks: asyncio.TaskGroup) -> None:
         """Make what is in execution agree with what is decided."""
-        if self._draining:
+        if self._is_stopping:
             decided = [command for command in decided if self._may_run_on(command)]
         for command in self._in_flight.keys() - set(decided):
             self._in_flight.pop(command).cancel()
@@ -142,11 +163,20 @@ class Driver:
             if command not in self._in_flight:
                 self._in_flight[command] = tasks.create_task(self._perform(command, run))
 
+    @property
+    def _is_stopping(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._draining or self._pause_reason is not None
+
     def _may_run_on(self, command: Command) -> bool:
-        """While draining: what is in hand and will end by itself, and what ends the run."""
-        if isinstance(command, SaveSession):
+        """While stopping: what is in hand and will end by itself, and what ends the run."""
+        if isinstance(command, SaveSession | AwaitDeadline):
             return True
-        return command in self._in_flight and not isinstance(command, Sleep | AwaitDeadline)
+        return command in self._in_flight and not isinstance(command, Sleep)
+
+    def _in_hand(self) -> bool:
+        """Whether something was begun at a peer whose outcome is to be journalled."""
+        return any(not isinstance(c, Sleep | AwaitDeadline) for c in self._in_flight)
 
     async def _perform(self, command: Command, run: Run) -> None:
         event = await self._performer.perform(command, run, self._history, self._journal)
@@ -178,16 +208,26 @@ class Driver:
 
     async def _record(self, run: Run, outcomes: Sequence[Event]) -> Run:
         """Journal outcomes and what follows from them, in one append; return the run after it."""
-        after = _evolved(run, outcomes)
-        end = None if self._cancel_reason is None else plan.cancelled(after, self._cancel_reason)
-        following = plan.follow_up(after, may_start=not self._draining) if end is None else (end,)
+        following = self._following(_evolved(run, outcomes))
         if not outcomes and not following:
             return run
-        status = plan.status(_evolved(after, following))
+        status = plan.status(_evolved(run, (*outcomes, *following)))
         recorded = await self._journal.append((*outcomes, *following), status)
+        if self._meter is not None:
+            self._meter.recorded(recorded)
         run = self._run = _evolved(run, recorded)
-        self.ended = run.ended
+        self.ended = run.ended or run.paused
         return run
+
+    def _following(self, after: Run) -> Sequence[Event]:
+        """Return what follows from what is known, and from what callers ask for."""
+        if self._cancel_reason is not None and (end := plan.cancelled(after, self._cancel_reason)):
+            return (end,)
+        following = plan.follow_up(after, may_start=not self._is_stopping)
+        if self._pause_reason is None or self._in_hand():
+            return following
+        pause = plan.paused(_evolved(after, following), self._pause_reason)
+        return following if pause is None else (*following, pause)
 
     async def _fail(self) -> None:
         """Close the journal of a run that a defect ended; it must not end in silence."""
@@ -199,8 +239,10 @@ class Driver:
         status.failure.CopyFrom(failure)
         event = Event(run_failed=RunFailed(failure=failure, usage=status.usage))
         try:
-            await self._journal.append([event], status)
+            recorded = await self._journal.append([event], status)
             self.ended = True
+            if self._meter is not None:
+                self._meter.recorded(recorded)
         except LeaseLost as lost:
             self._log.warning("run lost", reason=lost.reason)
         except Exception:  # noqa: BLE001 - likewise
@@ -214,9 +256,23 @@ def _evolved(run: Run, events: Sequence[Event]) -> Run:
     return run
 
 
+def _lineage(lease: Lease) -> Lineage:
+    """Link an owner's span to that of the owner before: each claim raises the fence by one."""
+    before = _span_id(lease.run_id, lease.fence - 1) if lease.fence > 1 else 0
+    return Lineage(_span_id(lease.run_id, lease.fence), before)
+
+
+def _span_id(run_id: str, fence: int) -> int:
+    digest = blake2b(f"{run_id}/{fence}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
 def _attributes(run: Run) -> dict[str, str | int]:
+    provider, _, model = run.agent.model.partition(":")
     attributes: dict[str, str | int] = {
         semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_INVOKE_AGENT,
+        semconv.GEN_AI_PROVIDER_NAME: provider,
+        semconv.GEN_AI_REQUEST_MODEL: model,
         semconv.GEN_AI_AGENT_NAME: run.agent.name,
         semconv.GEN_AI_AGENT_VERSION: str(run.agent.revision),
         semconv.GEN_AI_CONVERSATION_ID: run.created.spec.session_id,

@@ -14,6 +14,7 @@ from pentad.state.v1.event_pb2 import (
 )
 from pentad.state.v1.message_pb2 import Message, Payload, Usage
 from pentad.state.v1.run_pb2 import RunStatus
+from pentad_orchestrator import pauses
 from pentad_orchestrator.bounds import run_bounds
 from pentad_orchestrator.run import (
     Answered,
@@ -23,6 +24,7 @@ from pentad_orchestrator.run import (
     Finishing,
     InTurn,
     Overdue,
+    Paused,
     Queued,
     Ready,
     Run,
@@ -87,14 +89,16 @@ def _after(run: Run, event: Event) -> Run | None:
             after = _started(run, event.run_started)
         case "turn_started" | "turn_restarted" | "turn_completed" | "turn_failed", _:
             after = _after_turn(run, event)
-        case "tool_call_started", Calling() as calling:
-            after = _call_started(run, calling, event.tool_call_started)
-        case "tool_call_completed", Calling() as calling:
-            after = _call_completed(run, calling, event.tool_call_completed)
+        case "tool_call_started" | "tool_call_completed" | "effect_unknown", Calling() as calling:
+            after = _after_call(run, calling, event)
         case "step_completed", Answered(output):
             after = _step_completed(run, output)
         case "deadline_reached", _:
             after = replace(run, phase=Overdue())
+        case "run_paused", phase if not isinstance(phase, Paused | Ended):
+            after = replace(run, phase=Paused(phase, event.run_paused.pause, seconds(event.time)))
+        case "run_resumed", _:
+            after = pauses.resumed(run, event.run_resumed, seconds(event.time))
         case "run_completed" | "run_failed" | "run_cancelled", _:
             after = replace(run, phase=_ended(event))
     return after
@@ -113,15 +117,26 @@ def _after_turn(run: Run, event: Event) -> Run | None:
     return None
 
 
+def _after_call(run: Run, calling: Calling, event: Event) -> Run | None:
+    match event.WhichOneof("kind"):
+        case "tool_call_started":
+            return _call_started(run, calling, event.tool_call_started)
+        case "tool_call_completed":
+            return _call_completed(run, calling, event.tool_call_completed)
+    return pauses.effect_unknown(run, calling, event.effect_unknown.call_id)
+
+
 def _started(run: Run, started: RunStarted) -> Run:
     """A new owner: what the one before it had in hand is lost."""
-    run = replace(run, attempt=started.attempt)
-    match run.phase:
-        case Queued():
-            return replace(run, phase=Ready(), session_seq=started.session_seq)
-        case InTurn() as turn:
-            return replace(run, phase=replace(turn, lost=True))
-    return run
+    run = replace(run, attempt=started.attempt, owners_lost=run.owners_lost + started.owner_lost)
+    phase = run.phase.before if isinstance(run.phase, Paused) else run.phase
+    assert not isinstance(phase, Ended), "nothing follows the end"
+    if isinstance(phase, Queued):
+        run = replace(run, session_seq=started.session_seq)
+    taken = pauses.orphaned(phase)
+    if isinstance(run.phase, Paused):
+        return replace(run, phase=replace(run.phase, before=taken))
+    return replace(run, phase=taken)
 
 
 def _turn_started(run: Run, event: Event) -> Run:
@@ -141,7 +156,7 @@ def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
 
 def _turn_completed(run: Run, completed: TurnCompleted) -> Run:
     message = completed.message
-    run = replace(run, turns=run.turns + 1, usage=_sum(run, completed.usage))
+    run = replace(run, turns=run.turns + 1, usage=_sum(run, completed.usage), owners_lost=0)
     if message.tool_calls:
         return replace(run, phase=Calling(message, tuple(map(Call, message.tool_calls))))
     if run.multi_step:
@@ -172,7 +187,7 @@ def _call_started(run: Run, calling: Calling, started: ToolCallStarted) -> Run |
     call = calling.call(started.call_id)
     if call.started:
         return None
-    calls = _replaced(calling, call, replace(call, started=True))
+    calls = calling.replaced(call, started=True)
     return replace(run, phase=calls, calls_started=run.calls_started + 1)
 
 
@@ -180,17 +195,13 @@ def _call_completed(run: Run, calling: Calling, completed: ToolCallCompleted) ->
     call = calling.call(completed.call_id)
     if not call.started or call.outcome is not None:
         return None
-    after = _replaced(calling, call, replace(call, outcome=completed))
-    run = replace(run, phase=after, tool_calls=run.tool_calls + 1)
+    after = calling.replaced(call, outcome=completed, unknown=False, settlement=None)
+    run = replace(run, phase=after, tool_calls=run.tool_calls + 1, owners_lost=0)
     if not after.done:
         return run
     outcomes = (c.outcome.error.reason for c in after.calls if c.outcome is not None)
     invalid = all(reason == ARGUMENTS_INVALID for reason in outcomes)
     return replace(run, invalid_turns=run.invalid_turns + 1 if invalid else 0)
-
-
-def _replaced(calling: Calling, old: Call, new: Call) -> Calling:
-    return replace(calling, calls=tuple(new if call is old else call for call in calling.calls))
 
 
 def _step_completed(run: Run, output: str) -> Run:
@@ -200,6 +211,7 @@ def _step_completed(run: Run, output: str) -> Run:
         run,
         phase=Finishing(output) if last else Ready(),
         step=step,
+        owners_lost=0,
         outputs=(*run.outputs, output),
         messages=(),
     )

@@ -9,6 +9,7 @@ from pentad.state.v1.run_pb2 import RunStatus
 from pentad.state.v1.run_service_pb2 import AppendEventsRequest, Lease, ListEventsRequest
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
+from pentad_chassis.failpoints import failpoint
 from pentad_orchestrator.patience import Patience
 from pentad_orchestrator.run import seconds
 
@@ -83,7 +84,10 @@ class Journal:
         async def call() -> Sequence[Event]:
             if self._lost_because:
                 raise LeaseLost(self._lost_because)
-            return (await self._runs.AppendEvents(request, timeout=_TIMEOUT_S)).events
+            await failpoint("orchestrator.append.before")
+            response = await self._runs.AppendEvents(request, timeout=_TIMEOUT_S)
+            await failpoint("orchestrator.append.after")
+            return response.events
 
         try:
             recorded = await self._patience.until_answered(call, what="AppendEvents")

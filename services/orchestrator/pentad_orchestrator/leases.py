@@ -9,6 +9,8 @@ from structlog.typing import FilteringBoundLogger
 from pentad.state.v1.run_service_pb2 import Claim, Lease, ReleaseRunsRequest, RenewLeasesRequest
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
+from pentad_chassis.failpoints import failpoint
+from pentad_chassis.health import HEALTHY, Condition, degraded
 from pentad_orchestrator.owned import OwnedRuns
 
 if TYPE_CHECKING:
@@ -35,12 +37,19 @@ class Leases:
         self._owned = owned
         self._clock = clock
         self._log = log
-        self._renewed = True
+        self._failure = ""
+        """Why leases were not renewed last time; empty when they were."""
 
     async def renew(self) -> None:
         """Wait a third of the lease, less after a failure; then renew all leases."""
-        await asyncio.sleep(self._lease_s / (3 if self._renewed else 10))
-        self._renewed = await self.renew_all()
+        await asyncio.sleep(self._lease_s / (10 if self._failure else 3))
+        await self.renew_all()
+
+    def condition(self) -> Condition:
+        """Return how it stands with what this process holds."""
+        if not self._failure:
+            return HEALTHY
+        return degraded(f"not renewed ({self._failure}); runs stop here and go to other owners")
 
     async def guard(self) -> None:
         """Wait a little; then stop work on every run whose lease could not be renewed."""
@@ -54,24 +63,30 @@ class Leases:
                 await self._renew(leases)
         except ServiceError as error:
             self._log.warning("leases not renewed", reason=error.reason)
+            self._failure = error.reason
             return False
+        self._failure = ""
         return True
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Hand runs back, so that another owner takes them at once; else their leases run out."""
         try:
             for some in _chunks(leases):
+                await failpoint("orchestrator.release.before")
                 await self._runs.ReleaseRuns(
                     ReleaseRunsRequest(leases=some), timeout=_RELEASE_TIMEOUT_S
                 )
+                await failpoint("orchestrator.release.after")
         except ServiceError as error:
             self._log.warning("leases not released", count=len(leases), reason=error.reason)
 
     async def _renew(self, leases: Sequence[Lease]) -> None:
+        await failpoint("orchestrator.renew.before")
         sent_at_s = self._clock.monotonic()
         response = await self._runs.RenewLeases(
             RenewLeasesRequest(claim=self._claim, leases=leases), timeout=self._lease_s / 3
         )
+        await failpoint("orchestrator.renew.after")
         lost = set(response.lost_run_ids)
         for lease in leases:
             if lease.run_id in lost:
@@ -80,6 +95,8 @@ class Leases:
                 self._owned.renewed(lease, sent_at_s)
         for signal in response.cancels:
             self._owned.cancel(signal.run_id, signal.reason)
+        for pause in response.pauses:
+            self._owned.pause(pause.run_id, pause.reason)
 
 
 def _chunks(leases: Sequence[Lease]) -> Iterator[Sequence[Lease]]:

@@ -9,8 +9,10 @@ from structlog.typing import FilteringBoundLogger
 
 from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease
 from pentad_chassis.clock import Clock
+from pentad_chassis.health import Condition, fullness
 from pentad_orchestrator.config import Config
 from pentad_orchestrator.driver import Driver
+from pentad_orchestrator.metrics import RunMetrics
 
 _MARGIN = 0.2
 """Part of the lease given up, so that work stops before the store may hand the run on."""
@@ -38,13 +40,16 @@ class OwnedRuns:
         config: Config,
         clock: Clock,
         log: FilteringBoundLogger,
+        metrics: RunMetrics,
     ) -> None:
         self._tasks = tasks
         self._drive = drive
         self._config = config
         self._clock = clock
         self._log = log
+        self._metrics = metrics
         self._runs: dict[str, OwnedRun] = {}
+        metrics.leases.set_function(lambda: len(self._runs))
         self._resting = False
         self._left: list[Lease] = []
         """Of runs at rest; not handed back yet."""
@@ -55,6 +60,10 @@ class OwnedRuns:
     def room(self) -> int:
         """How many more runs this process takes."""
         return 0 if self._resting else max(0, self._config.max_runs - len(self._runs))
+
+    def condition(self) -> Condition:
+        """Return how full this process is."""
+        return fullness(len(self._runs), self._config.max_runs, "runs")
 
     def leases(self) -> list[Lease]:
         """Return the leases of all runs in work."""
@@ -79,6 +88,11 @@ class OwnedRuns:
         if owned := self._runs.get(run_id):
             owned.driver.cancel(reason)
 
+    def pause(self, run_id: str, reason: str) -> None:
+        """Let a run rest at a caller's wish."""
+        if owned := self._runs.get(run_id):
+            owned.driver.pause(reason)
+
     def renewed(self, lease: Lease, sent_at_s: float) -> None:
         """Note that a lease was extended by a request sent at that time."""
         owned = self._runs.get(lease.run_id)
@@ -92,6 +106,7 @@ class OwnedRuns:
             return
         del self._runs[run_id]
         self._log.warning("lease lost", run_id=run_id, reason=reason)
+        self._metrics.lease_lost(reason)
         owned.driver.revoke(reason)
         if owned.task:
             owned.task.cancel()
@@ -137,6 +152,8 @@ class OwnedRuns:
         finally:
             if self._runs.get(owned.lease.run_id) is owned:
                 del self._runs[owned.lease.run_id]
+                if owned.driver.lost:
+                    self._metrics.lease_lost("APPEND_REFUSED")
             if self._resting and not owned.driver.ended and not owned.driver.lost:
                 self._left.append(owned.lease)
             self.room_made.set()

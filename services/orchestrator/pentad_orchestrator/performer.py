@@ -36,8 +36,8 @@ class Performer:
         match command:
             case ExecuteTurn():
                 return await self._turns.execute(run, history, journal.lease)
-            case InvokeTool(call_id):
-                return await self._calls.invoke(run, call_id)
+            case InvokeTool():
+                return await self._calls.invoke(run, command)
             case Sleep(until_s=until_s):
                 await _sleep_until(until_s, journal)
                 return plan.restarted(run)

@@ -22,6 +22,7 @@ from pentad.state.v1.event_pb2 import (
 )
 from pentad.state.v1.message_pb2 import ToolError
 from pentad.state.v1.run_pb2 import Failure, RunStatus
+from pentad_orchestrator import failures, pauses
 from pentad_orchestrator.commands import (
     AwaitDeadline,
     Command,
@@ -30,7 +31,7 @@ from pentad_orchestrator.commands import (
     SaveSession,
     Sleep,
 )
-from pentad_orchestrator.fold import ARGUMENTS_INVALID, UnknownEvent, begin, evolve, fold
+from pentad_orchestrator.fold import UnknownEvent, begin, evolve, fold
 from pentad_orchestrator.run import (
     Answered,
     Call,
@@ -39,6 +40,7 @@ from pentad_orchestrator.run import (
     Finishing,
     InTurn,
     Overdue,
+    Paused,
     Queued,
     Ready,
     Run,
@@ -47,7 +49,7 @@ from pentad_orchestrator.run import (
 
 __all__ = [
     "UnknownEvent", "begin", "cancelled", "completed", "deadline_reached", "decide", "evolve",
-    "failed", "fold", "follow_up", "restarted", "status",
+    "failed", "fold", "follow_up", "paused", "restarted", "status",
 ]  # fmt: skip
 
 TURN_ATTEMPTS = 3
@@ -56,6 +58,9 @@ INVALID_TURNS = 3
 
 CALLS_AT_ONCE = 16
 """Tool calls of one turn that run side by side; a model may ask for hundreds."""
+
+OWNERS_LOST_MAX = 5
+"""Owners in a row that die on a run before it is given up: it may be what kills them."""
 
 _BACKOFF_S = 0.5
 _BACKOFF_S_MAX = 60.0
@@ -77,8 +82,8 @@ def decide(run: Run) -> tuple[Command, ...]:
         case TurnBroken() as broken if _worth_another(broken):
             return (Sleep(run.turn, broken.attempt, _retry_at(run, broken)), deadline)
         case Calling(calls=calls):
-            started = (c for c in calls if c.started and c.outcome is None)
-            return (*(InvokeTool(c.wish.call_id) for c in started), deadline)
+            in_hand = (call for call in calls if call.in_hand)
+            return (*(InvokeTool(c.wish.call_id, c.known_not_done) for c in in_hand), deadline)
         case Finishing() if run.created.spec.session_id:
             # The answer is there: from here on neither deadline nor cancel takes it back.
             return (SaveSession(),)
@@ -100,6 +105,14 @@ def follow_up(run: Run, *, may_start: bool = True) -> tuple[Event, ...]:
 
 
 def _next(run: Run) -> Event | None:
+    if isinstance(run.phase, Paused | Ended):
+        return None
+    if run.owners_lost >= OWNERS_LOST_MAX:
+        return failed(run, failures.poisoned(run))
+    return _next_of_phase(run)
+
+
+def _next_of_phase(run: Run) -> Event | None:
     event: Event | None = None
     match run.phase:
         case Ready():
@@ -117,36 +130,45 @@ def _next(run: Run) -> Event | None:
         case Finishing() if not run.created.spec.session_id:
             event = completed(run)
         case Overdue():
-            event = failed(run, _wall_time_reached(run))
+            event = failed(run, failures.wall_time_reached(run))
     return event
 
 
 def _start_turn(run: Run) -> Event:
     if run.turn >= run.bounds.turns:
-        return failed(run, _limit("TURN_LIMIT_REACHED", "max_turns", run.bounds.turns))
+        return failed(run, failures.limit("TURN_LIMIT_REACHED", "max_turns", run.bounds.turns))
     return Event(turn_started=TurnStarted(step=run.planned.name, turn=run.turn + 1))
 
 
 def _after_calls(run: Run, calling: Calling) -> Event:
     if fatal := _fatal(calling):
-        return failed(run, _failure_of(fatal))
+        return failed(run, failures.of_call(fatal))
     if run.invalid_turns > INVALID_TURNS:
-        return failed(run, _arguments_invalid(run))
+        return failed(run, failures.arguments_invalid(run))
     return _start_turn(run)
 
 
 def _next_of_calls(run: Run, calling: Calling) -> Event | None:
     if fatal := _fatal(calling):
-        return failed(run, _failure_of(fatal))
+        return failed(run, failures.of_call(fatal))
     if not any(call.started for call in calling.calls) and _too_many(run, calling):
         limit = run.bounds.tool_calls
-        return failed(run, _limit("TOOL_CALL_LIMIT_REACHED", "max_tool_calls", limit))
-    in_hand = [call for call in calling.calls if call.started and call.outcome is None]
-    for call in in_hand:
-        if call.wish.tool not in run.agent.tools:
+        return failed(run, failures.limit("TOOL_CALL_LIMIT_REACHED", "max_tool_calls", limit))
+    for call in calling.calls:
+        if call.settled:
+            return pauses.settled(run, call)
+        if call.in_hand and call.wish.tool not in run.agent.tools:
             return _refused(run, call)
+    return _park_or_start(run, calling)
+
+
+def _park_or_start(run: Run, calling: Calling) -> Event | None:
+    in_hand = sum(call.in_hand for call in calling.calls)
+    if calling.unknown:
+        # A person is to look: nothing more is begun, and what is in hand ends first.
+        return None if in_hand else pauses.parked(calling)
     waiting = next((call for call in calling.calls if not call.started), None)
-    if waiting is None or len(in_hand) >= CALLS_AT_ONCE:
+    if waiting is None or in_hand >= CALLS_AT_ONCE:
         return None
     started = ToolCallStarted(
         step=run.planned.name, call_id=waiting.wish.call_id, tool=waiting.wish.tool
@@ -221,6 +243,11 @@ def cancelled(run: Run, reason: str) -> Event | None:
     return Event(run_cancelled=RunCancelled(reason=reason, usage=run.usage))
 
 
+def paused(run: Run, reason: str) -> Event | None:
+    """Return the pause of a run by request; None once its answer is there."""
+    return pauses.requested(run, reason)
+
+
 def restarted(run: Run) -> Event:
     """Return the start of another attempt at the current turn."""
     assert isinstance(run.phase, InTurn | TurnBroken), "only a turn is restarted"
@@ -245,6 +272,9 @@ def status(run: Run) -> RunStatus:
         tool_calls=run.tool_calls,
     )
     match run.phase:
+        case Paused(pause=pause):
+            standing.state = RunStatus.STATE_PAUSED
+            standing.pause.CopyFrom(pause)
         case Ended(state, output, failure, cancel_reason):
             standing.state = state
             standing.output = output
@@ -252,31 +282,3 @@ def status(run: Run) -> RunStatus:
             if failure is not None:
                 standing.failure.CopyFrom(failure)
     return standing
-
-
-def _limit(reason: str, name: str, limit: int) -> Failure:
-    what = name.removeprefix("max_").replace("_", " ")
-    message = f"the run may use no more than {limit} {what}"
-    return Failure(reason=reason, message=message, metadata={name: str(limit)})
-
-
-def _wall_time_reached(run: Run) -> Failure:
-    wall_time = f"{run.bounds.wall_time_s:g}"
-    return Failure(
-        reason="WALL_TIME_REACHED",
-        message=f"the run did not end within {wall_time} s",
-        metadata={"wall_time_s": wall_time},
-    )
-
-
-def _arguments_invalid(run: Run) -> Failure:
-    message = f"the model's tool arguments were invalid in {run.invalid_turns} turns in a row"
-    metadata = {"agent": run.agent.name, "turns": str(run.invalid_turns)}
-    return Failure(reason=ARGUMENTS_INVALID, message=message, metadata=metadata)
-
-
-def _failure_of(call: Call) -> Failure:
-    assert call.outcome is not None, "an outcome ends the run"
-    error = call.outcome.error
-    metadata = {"call_id": call.wish.call_id, "tool": call.wish.tool}
-    return Failure(reason=error.reason, message=error.message, metadata=metadata)

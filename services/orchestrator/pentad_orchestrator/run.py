@@ -1,13 +1,14 @@
 """What is known about a run: plain values, folded from its journal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.event_pb2 import PlannedStep, RunCreated, ToolCallCompleted
 from pentad.state.v1.message_pb2 import Message, ToolCall, Usage
-from pentad.state.v1.run_pb2 import Failure, RunStatus
+from pentad.state.v1.run_pb2 import Failure, Pause, RunStatus, Settlement
 from pentad_orchestrator.bounds import RunBounds
 
 
@@ -54,6 +55,26 @@ class Call:
     wish: ToolCall
     started: bool = False
     outcome: ToolCallCompleted | None = None
+    unknown: bool = False
+    """Nobody knows whether it took place; it waits for a person."""
+
+    settlement: Settlement | None = None
+    """What a person found out; not carried out yet."""
+
+    @property
+    def known_not_done(self) -> bool:
+        """A person found out that it did not take place: it may be made now."""
+        return self.settlement is not None and self.settlement.not_done
+
+    @property
+    def settled(self) -> bool:
+        """A person found out how it ended."""
+        return self.settlement is not None and not self.settlement.not_done
+
+    @property
+    def in_hand(self) -> bool:
+        """It was begun, and its outcome is to be asked for."""
+        return self.started and self.outcome is None and not (self.unknown or self.settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +89,22 @@ class Calling:
         """Every call has its outcome."""
         return all(call.outcome is not None for call in self.calls)
 
+    @property
+    def unknown(self) -> tuple[Call, ...]:
+        """The calls that wait for a person."""
+        return tuple(call for call in self.calls if call.unknown)
+
     def call(self, call_id: str) -> Call:
         """Return the call of that id; KeyError when the turn did not ask for it."""
         for call in self.calls:
             if call.wish.call_id == call_id:
                 return call
         raise KeyError(call_id)
+
+    def replaced(self, old: Call, **changes: Any) -> "Calling":
+        """Return the same calls with one of them changed."""
+        new = replace(old, **changes)
+        return replace(self, calls=tuple(new if call is old else call for call in self.calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +136,21 @@ class Ended:
     cancel_reason: str = ""
 
 
-Phase = Queued | Ready | InTurn | TurnBroken | Calling | Answered | Finishing | Overdue | Ended
+Active = Queued | Ready | InTurn | TurnBroken | Calling | Answered | Finishing | Overdue
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing happens until a person resumes the run."""
+
+    before: Active
+    """Where it stopped, and goes on."""
+
+    pause: Pause
+    since_s: float
+
+
+Phase = Active | Paused | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +187,12 @@ class Run:
     invalid_turns: int = 0
     """Turns in a row all of whose tool calls had arguments that break the schema."""
 
+    paused_s: float = 0.0
+    """How long it was paused in all; the wall time stands still meanwhile."""
+
+    owners_lost: int = 0
+    """Owners that died on it, or were cut off, since it last got on."""
+
     usage: Usage = field(default_factory=Usage)
 
     @property
@@ -157,8 +208,9 @@ class Run:
 
     @property
     def deadline_s(self) -> float:
-        """When the run must have ended."""
-        return self.created_at_s + self.bounds.wall_time_s
+        """When the run must have ended: time before its start and in pauses does not count."""
+        began_s = max(self.created_at_s, seconds(self.created.spec.start_time))
+        return began_s + self.bounds.wall_time_s + self.paused_s
 
     @property
     def multi_step(self) -> bool:
@@ -169,6 +221,11 @@ class Run:
     def ended(self) -> bool:
         """Whether the journal is closed."""
         return isinstance(self.phase, Ended)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits for a person, and for nothing else."""
+        return isinstance(self.phase, Paused)
 
 
 def seconds(time: Timestamp) -> float:

@@ -12,7 +12,9 @@ from pentad.state.v1.run_pb2 import Failure
 from pentad.state.v1.run_service_pb2 import Lease
 from pentad_chassis.channel import reading
 from pentad_chassis.errors import DeadlineExceeded, ServiceError
+from pentad_chassis.failpoints import failpoint
 from pentad_orchestrator.bounds import turn_bounds
+from pentad_orchestrator.executors import Executors, Route
 from pentad_orchestrator.patience import Patience, is_away
 from pentad_orchestrator.plan import RETRY_AFTER
 from pentad_orchestrator.run import InTurn, Run
@@ -36,10 +38,8 @@ _OUTPUT_INVALID = "MODEL_OUTPUT_INVALID"
 class Turns:
     """Has turns executed."""
 
-    def __init__(
-        self, executor: "ExecutorServiceAsyncStub", text: TextSink, patience: Patience
-    ) -> None:
-        self._executor = executor
+    def __init__(self, executors: Executors, text: TextSink, patience: Patience) -> None:
+        self._executors = executors
         self._text = text
         self._patience = patience
 
@@ -50,18 +50,28 @@ class Turns:
         if size > _REQUEST_BYTES_MAX:
             return _too_large(run, size)
 
-        async def attempt() -> Event:
-            return await self._attempt(run, request, lease)
+        async def attempt(executor: "ExecutorServiceAsyncStub") -> Event:
+            return await self._attempt(executor, run, request, lease)
+
+        async def perform() -> Event:
+            return await self._executors.perform(to_route(run), attempt)
 
         return await self._patience.until_answered(
-            attempt, what="ExecuteTurn", repeat_after=_never_reached_a_model
+            perform, what="ExecuteTurn", repeat_after=_never_reached_a_model
         )
 
-    async def _attempt(self, run: Run, request: ExecuteTurnRequest, lease: Lease) -> Event:
+    async def _attempt(
+        self,
+        executor: "ExecutorServiceAsyncStub",
+        run: Run,
+        request: ExecuteTurnRequest,
+        lease: Lease,
+    ) -> Event:
+        """Return how the turn ended; raise when the executor did not take it."""
         assert isinstance(run.phase, InTurn), "a turn is executed while it is in progress"
         async with self._text.stream(lease, run.phase.seq, run.turn) as text:
             try:
-                result = await self._stream(request, text)
+                result = await _stream(executor, request, text)
             except ServiceError as error:
                 if _never_reached_a_model(error) and not text.shown:
                     raise
@@ -70,15 +80,29 @@ class Turns:
                 return _failed(run, error)
         return _incomplete(run) if result is None else _completed(run, result)
 
-    async def _stream(self, request: ExecuteTurnRequest, text: TextStream) -> TurnResult | None:
-        timeout_s = request.timeout.ToTimedelta().total_seconds() + _REPORT_S
-        call = self._executor.ExecuteTurn(request, timeout=timeout_s)
-        async with reading(call) as responses:
-            async for response in responses:
-                if response.WhichOneof("kind") == "result":
-                    return response.result
+
+async def _stream(
+    executor: "ExecutorServiceAsyncStub", request: ExecuteTurnRequest, text: TextStream
+) -> TurnResult | None:
+    timeout_s = request.timeout.ToTimedelta().total_seconds() + _REPORT_S
+    await failpoint("orchestrator.turn.before")
+    async with reading(executor.ExecuteTurn(request, timeout=timeout_s)) as responses:
+        result = None
+        async for response in responses:
+            if response.WhichOneof("kind") == "result":
+                # Read on to the end: leaving now would cancel a call that has succeeded.
+                result = response.result
+            else:
                 text.write(response.text_delta)
-        return None
+    await failpoint("orchestrator.turn.after")
+    return result
+
+
+def to_route(run: Run) -> Route:
+    """Return what decides which executor performs the current turn."""
+    spec = run.created.spec
+    key = f"{run.created.tenant}/{spec.session_id}" if spec.session_id else run.run_id
+    return Route(run.agent.routing, run.agent.model.partition(":")[0], key)
 
 
 def to_request(run: Run, history: Sequence[Message]) -> ExecuteTurnRequest:

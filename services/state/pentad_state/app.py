@@ -16,9 +16,11 @@ from pentad_chassis.server import serving
 from pentad_chassis.spans import recording_spans
 from pentad_chassis.telemetry import Telemetry
 from pentad_state.config import Config
-from pentad_state.connection import Address
+from pentad_state.connection import Endpoint
 from pentad_state.core import StateCore
 from pentad_state.engine import open_engine
+from pentad_state.exchange import Copies
+from pentad_state.metrics import StateMetrics
 from pentad_state.pipe import Pipe
 from pentad_state.pulse import Pulse
 from pentad_state.servicer import (
@@ -31,6 +33,7 @@ from pentad_state.servicer import (
     TraceServicer,
 )
 from pentad_state.signals import Signals
+from pentad_state.topology import store_at
 from pentad_state.waiting import running
 
 _PARKED = frozenset(
@@ -62,14 +65,23 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
 @asynccontextmanager
 async def open_core(url: str, config: Config, telemetry: Telemetry) -> AsyncIterator[StateCore]:
     """Have the core of the service over the store at `url` while the block runs."""
-    address = Address(url)
-    pipe = Pipe(address, config.reply_s, telemetry)
-    core = StateCore.over(pipe, config, SystemClock())
-    signals = Signals(address, {"work": core.schedule, "runs": core.watchers}, telemetry)
-    pulse = Pulse(pipe, telemetry)
-    async with running(pipe.serve(), signals.serve()):
+    metrics = StateMetrics(telemetry.metrics)
+    copies = Copies(config.replicas, config.replica_wait_s)
+
+    def open_pipe(endpoint: Endpoint) -> Pipe:
+        waited_for = copies if config.durability == "replicated" else None
+        return Pipe(endpoint, config.reply_s, telemetry, metrics, waited_for)
+
+    store, endpoint = store_at(url, open_pipe, telemetry)
+    core = StateCore.over(store, config, SystemClock(), metrics)
+    metrics.watch(lambda: store.waiting, lambda: core.watchers.count)
+    signals = Signals(endpoint, {"work": core.schedule, "runs": core.watchers}, telemetry)
+    pulse = Pulse(store, config, telemetry)
+    async with running(store.serve(), signals.serve()):
         await pulse.begin()
-        async with running(pulse.serve()):
+        # Nobody sees the depth where nobody reads the numbers, and an idle suite is to be idle.
+        sampled = [metrics.sample(store)] if config.metrics_address else []
+        async with running(pulse.serve(), *sampled):
             yield core
 
 

@@ -25,6 +25,12 @@ def check_name(field: str, name: str) -> None:
     check_size(field, len(name.encode()), NAME_BYTES)
 
 
+def check_range(field: str, number: int, least: int, most: int) -> None:
+    """Refuse a number outside of its bounds."""
+    if not least <= number <= most:
+        raise invalid(field, f"must be from {least} to {most}")
+
+
 def check_size(field: str, size: int, limit: int) -> None:
     """Refuse what is larger than its limit."""
     if size > limit:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pentad_chassis.config import Settings
 
@@ -17,19 +17,30 @@ class Config(Settings, env_prefix="PENTAD_STATE_"):
     """Where to listen; any gRPC target, including `unix:`."""
 
     redis_url: SecretStr | None = None
-    """`redis://`, `rediss://` or `unix://`; unset starts the embedded engine under `data_dir`."""
+    """`redis://`, `rediss://` or `unix://`; `redis+sentinel://` and `redis+cluster://` name several
+    servers (docs/state.md). Unset starts the embedded engine under `data_dir`."""
 
     data_dir: Path = Path(".pentad/state")
     """Where the embedded engine keeps its files; one service at a time may use it."""
 
-    durability: Literal["process", "disk"] = "disk"
-    """What the embedded engine survives: `process`, its own death; `disk`, the machine's too."""
+    durability: Literal["process", "disk", "replicated"] = "disk"
+    """What acknowledged writes survive: `process`, the engine's death; `disk`, the machine's too;
+    `replicated`, a failover. The embedded engine is set so; a store of your own is looked at."""
+
+    replicas: int = Field(default=1, ge=1)
+    """Replicas that must have a write before it is acknowledged, where it is `replicated`."""
+
+    replica_wait_s: float = Field(default=1.0, gt=0)
+    """How long they may take before the write fails with DURABILITY_NOT_REACHED."""
 
     engine_start_s: float = Field(default=60.0, gt=0)
     """Time for the engine to load its data before the start counts as failed."""
 
     reply_s: float = Field(default=5.0, gt=0)
     """A store that has not answered for this long counts as lost, and is connected anew."""
+
+    max_queued: int = Field(default=100_000, ge=64)
+    """Runs that may wait, spread evenly over the partitions; beyond it new ones are refused."""
 
     run_retention_s: float = Field(default=7 * _DAY_S, ge=_DAY_S)
     """How long an ended run is kept; its request id is remembered as long."""
@@ -42,3 +53,10 @@ class Config(Settings, env_prefix="PENTAD_STATE_"):
 
     session_messages_max: int = Field(default=10_000, ge=1000)
     """Messages kept of one session; the oldest go first."""
+
+    @field_validator("durability")
+    @classmethod
+    def _has_replicas(cls, durability: str, info: ValidationInfo) -> str:
+        if durability == "replicated" and not info.data.get("redis_url"):
+            raise ValueError("the embedded engine has no replicas; set PENTAD_STATE_REDIS_URL")
+        return durability

@@ -1,19 +1,49 @@
 """Connections to the store: one address, no retries of their own, every wait bounded."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+
+from pentad_state.store import Reply, Value
 
 CONNECT_S = 2.0
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 1.0
 
 
+class Server(NamedTuple):
+    """One server on the network."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def to_server(text: str, port: int) -> Server:
+    """Return the server that `HOST`, `HOST:PORT` or `[HOST]:PORT` names."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} names no server")
+    return Server(parts.hostname, parts.port or port)
+
+
+class Endpoint(Protocol):
+    """Leads to a server of the store, which may be another one each time."""
+
+    def connect(self) -> AbstractAsyncContextManager[AbstractConnection]:
+        """Hold an open connection; leaving the block closes it without waiting."""
+        ...
+
+
 class Address:
-    """Where the store is, as `redis://`, `rediss://` or `unix://`."""
+    """Where one server is, as `redis://`, `rediss://` or `unix://`."""
 
     def __init__(self, url: str) -> None:
         arguments: dict[str, Any] = dict(parse_url(url))
@@ -39,6 +69,13 @@ class Address:
             yield connection
         finally:
             await connection.disconnect(nowait=True)
+
+
+async def ask(connection: AbstractConnection, *command: Value) -> Reply:
+    """Return what a server answers to one command; it has as long as for connecting."""
+    async with asyncio.timeout(CONNECT_S):
+        await connection.send_command(*command, check_health=False)
+        return await connection.read_response(timeout=math.inf, disconnect_on_error=False)
 
 
 class Backoff:

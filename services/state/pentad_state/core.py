@@ -8,6 +8,7 @@ from pentad_state.config import Config
 from pentad_state.effects import Effects
 from pentad_state.entries import Entries
 from pentad_state.leases import Leases
+from pentad_state.metrics import StateMetrics
 from pentad_state.registry import Registry
 from pentad_state.runs import Runs
 from pentad_state.schedule import Schedule
@@ -34,13 +35,13 @@ class StateCore:
     traces: Traces
 
     @classmethod
-    def over(cls, store: Store, config: Config, clock: Clock) -> "StateCore":
+    def over(cls, store: Store, config: Config, clock: Clock, metrics: StateMetrics) -> "StateCore":
         """Return the service over a store."""
         runs, leases, watchers = Runs(store, config), Leases(store), Watchers()
         return cls(
             runs=runs,
             leases=leases,
-            schedule=Schedule(leases, clock),
+            schedule=Schedule(leases, clock, metrics),
             watchers=watchers,
             tails=Tails(store, runs, watchers, clock),
             sessions=Sessions(store, config),

@@ -1,6 +1,17 @@
 """Every reason this service can give. Callers may branch on them; keep them stable."""
 
-from pentad_chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Unavailable
+from pentad_chassis.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+
+_SCHEDULE_RETRY_S = 5.0
+"""A full schedule empties as runs end, which takes longer than a call."""
 
 
 class StoreUnavailable(Unavailable):
@@ -10,6 +21,15 @@ class StoreUnavailable(Unavailable):
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"the store is not available: {cause}", cause=cause)
+
+
+class DurabilityNotReached(Unavailable):
+    """The write is on too few replicas to be acknowledged, and may be lost; repeating may help."""
+
+    reason = "DURABILITY_NOT_REACHED"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the write is not acknowledged: {cause}", cause=cause)
 
 
 class PayloadTooLarge(InvalidArgument):
@@ -62,6 +82,25 @@ class RequestIdReused(AlreadyExists):
         super().__init__(
             f"request id {request_id!r} was used with another request", request_id=request_id
         )
+
+
+class RunNotPaused(FailedPrecondition):
+    """The run does not rest, and nobody has asked it to."""
+
+    reason = "RUN_NOT_PAUSED"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id!r} is not paused", run_id=run_id)
+
+
+class ScheduleFull(ResourceExhausted):
+    """As many runs wait as may; more are taken once some of them have begun."""
+
+    reason = "SCHEDULE_FULL"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the schedule is full; it holds {limit} runs", limit=str(limit))
+        self.retry_after_s = _SCHEDULE_RETRY_S
 
 
 class StaleFence(Aborted):

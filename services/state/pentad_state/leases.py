@@ -4,13 +4,18 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
+from typing import NamedTuple
 
+from pentad.state.v1.event_pb2 import RunResumed
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad.state.v1.run_service_pb2 import CancelSignal, Claim, ClaimedRun, Lease
+from pentad.state.v1.run_service_pb2 import CancelSignal, Claim, ClaimedRun, Lease, PauseSignal
 from pentad_state.bounds import check_count, check_name, to_ms
 from pentad_state.journal import from_kept
-from pentad_state.partitions import key, partition_of_run
-from pentad_state.store import Store, Value, script
+from pentad_state.pages import STAMP
+from pentad_state.partitions import RUN_ID_CHARS, key, partition_of_run
+from pentad_state.store import Reply, Store, Value, script
+from pentad_state.turns import Candidate
 
 _RUNNING = str(RunStatus.STATE_RUNNING).encode()
 LEASE_S_MAX = 600.0
@@ -19,15 +24,25 @@ JOURNAL_EVENTS = 1000
 JOURNAL_BYTES = 1024 * 1024
 """Of a journal, in one answer; the owner of a longer one lists the rest."""
 
+_LISTED = STAMP + RUN_ID_CHARS
+"""Length of what a tenant's list holds of a run: a time and an id."""
 
-@dataclass(frozen=True, slots=True, order=True)
-class Candidate:
-    """A run that may be claimed; the order is that in which they are to be."""
 
-    waits: bool
-    """False when its lease has expired: those come first, for somebody began them."""
-    since_ms: float
-    run_id: str
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one partition's schedule holds."""
+
+    candidates: list[Candidate]
+    """What may be claimed now."""
+    due_s: float | None
+    """Until the next of its runs that wait for their start may begin; None when none waits so."""
+
+
+class Asked(NamedTuple):
+    """What an owner is to do with runs that it holds."""
+
+    cancels: list[CancelSignal]
+    pauses: list[PauseSignal]
 
 
 class Leases:
@@ -36,49 +51,42 @@ class Leases:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def peek(self, partitions: Iterable[int], limit: int) -> list[list[Candidate]]:
-        """Return what may be claimed in each partition, at most `limit` of either kind."""
-        replies = await asyncio.gather(
-            *(
-                self._store.run(script("run_peek"), [key(p, "ready"), key(p, "leases")], limit)
-                for p in partitions
-            )
-        )
-        return [
-            [
-                Candidate(waits, float(since), run_id.decode())
-                for waits, flat in ((False, expired), (True, ready))
-                for run_id, since in zip(flat[::2], flat[1::2], strict=True)
-            ]
-            for expired, ready in replies
-        ]
+    async def peek(self, partitions: Iterable[int], limit: int) -> list[View]:
+        """Return what each partition's schedule holds, at most `limit` candidates of either kind.
 
-    async def claim(self, run_id: str, claim: Claim) -> ClaimedRun | None:
+        Runs whose retention is over leave their tenants' lists on this occasion.
+        """
+        return await asyncio.gather(*(self._peek(p, limit) for p in partitions))
+
+    async def claim(self, candidate: Candidate, claim: Claim) -> ClaimedRun | None:
         """Hand a run to an owner, or nothing when it is not to be had."""
+        run_id = candidate.run_id
         p = partition_of_run(run_id)
         verdict, *rest = await self._store.run(
             script("run_claim"),
-             [
+            [
                 key(p, "run", run_id), key(p, "journal", run_id), key(p, "ready"),
                 key(p, "leases"),
             ],
-            run_id, claim.owner, lease_ms(claim), JOURNAL_EVENTS, JOURNAL_BYTES,
+            run_id, candidate.place, claim.owner, lease_ms(claim), JOURNAL_EVENTS, JOURNAL_BYTES,
         )  # fmt: skip
         if verdict != b"CLAIMED":
             return None
-        fence, seq, cancel, kept = rest
+        fence, seq, lost, cancel, pause, resumed, kept = rest
         return ClaimedRun(
             lease=Lease(run_id=run_id, fence=fence),
             events=[from_kept(run_id, i, event) for i, event in enumerate(kept, 1)],
             last_seq=seq,
+            owner_lost=bool(lost),
             cancel_requested=cancel is not None,
             cancel_reason=(cancel or b"").decode(),
+            pause_requested=pause is not None,
+            pause_reason=(pause or b"").decode(),
+            resumed=None if resumed is None else RunResumed.FromString(resumed),
         )
 
-    async def renew(
-        self, claim: Claim, leases: Sequence[Lease]
-    ) -> tuple[list[str], list[CancelSignal]]:
-        """Extend leases; return the runs that are lost and those that are to be cancelled."""
+    async def renew(self, claim: Claim, leases: Sequence[Lease]) -> tuple[list[str], Asked]:
+        """Extend leases; return the runs that are lost, and what is to be done with the others."""
         check_name("claim.owner", claim.owner)
         check_count("leases", len(leases), _LEASES_MAX)
         ms = lease_ms(claim)
@@ -92,14 +100,14 @@ class Leases:
             )
         )
         lost: list[str] = []
-        cancels: list[CancelSignal] = []
+        wishes: list[tuple[str, Reply, Reply]] = []
         for (_, group), verdicts in zip(groups, replies, strict=True):
-            for lease, (verdict, *cancel) in zip(group, verdicts, strict=True):
+            for lease, (verdict, *wish) in zip(group, verdicts, strict=True):
                 if verdict == b"LOST":
                     lost.append(lease.run_id)
-                elif cancel and cancel[0] is not None:
-                    cancels.append(CancelSignal(run_id=lease.run_id, reason=cancel[0].decode()))
-        return lost, cancels
+                else:
+                    wishes.append((lease.run_id, *wish))
+        return lost, _asked(wishes)
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give runs back to the schedule; those that are not held any more stay as they are."""
@@ -115,21 +123,60 @@ class Leases:
             )
         )
 
-    async def cancels(self, owner: str, run_ids: Sequence[str]) -> list[CancelSignal]:
-        """Return signals for those of the owner's runs that are to be cancelled."""
+    async def asked(self, owner: str, run_ids: Sequence[str]) -> Asked:
+        """Return what is to be done with those of the runs that the owner holds."""
         replies = await asyncio.gather(
             *(
                 self._store.call(
-                    "HMGET", key(partition_of_run(r), "run", r), "state", "owner", "cancel"
+                    "HMGET", key(partition_of_run(r), "run", r), "state", "owner", "cancel", "pause"
                 )
                 for r in run_ids
             )
         )
-        return [
-            CancelSignal(run_id=run_id, reason=cancel.decode())
-            for run_id, (state, holder, cancel) in zip(run_ids, replies, strict=True)
-            if state == _RUNNING and holder == owner.encode() and cancel is not None
-        ]
+        return _asked(
+            (run_id, *wish)
+            for run_id, (state, holder, *wish) in zip(run_ids, replies, strict=True)
+            if state == _RUNNING and holder == owner.encode()
+        )
+
+    async def _peek(self, partition: int, limit: int) -> View:
+        keys = [key(partition, kind) for kind in ("ready", "leases", "due", "turns", "ended")]
+        expired, ready, due_ms, over = await self._store.run(script("run_peek"), keys, limit)
+        if over:
+            await self._forget(partition, over)
+        return View(
+            candidates=[
+                *starmap(Candidate.expired, zip(expired[::2], expired[1::2], strict=True)),
+                *starmap(Candidate.waiting, zip(ready[::2], ready[1::2], strict=True)),
+            ],
+            due_s=None if due_ms is None else due_ms / 1000,
+        )
+
+    async def _forget(self, partition: int, over: Sequence[bytes]) -> None:
+        """Take runs that are gone out of their tenants' lists, and then out of the list of those.
+
+        In this order, so that nothing stays behind when this is the last that we do.
+        """
+        members: defaultdict[str, list[bytes]] = defaultdict(list)
+        for member in over:
+            members[member[_LISTED:].decode()].append(member[:_LISTED])
+        await asyncio.gather(
+            *(
+                self._store.call("ZREM", key(partition, "runs", tenant), *gone)
+                for tenant, gone in members.items()
+            )
+        )
+        await self._store.call("ZREM", key(partition, "ended"), *over)
+
+
+def _asked(wishes: Iterable[tuple[str, Reply, Reply]]) -> Asked:
+    asked = Asked([], [])
+    for run_id, cancel, pause in wishes:
+        if cancel is not None:
+            asked.cancels.append(CancelSignal(run_id=run_id, reason=cancel.decode()))
+        if pause is not None:
+            asked.pauses.append(PauseSignal(run_id=run_id, reason=pause.decode()))
+    return asked
 
 
 def lease_ms(claim: Claim) -> int:

@@ -9,6 +9,9 @@ import re
 
 PARTITIONS = 64
 
+RUN_ID_CHARS = 28
+"""Two digits of its partition, and what tells it from others there."""
+
 _PREFIX = "pentad"
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RUN_ID = re.compile(r"(?:[0-5][0-9]|6[0-3])[0-9a-hjkmnp-tv-z]{26}")

@@ -5,91 +5,81 @@ of a round trip, and of the engine's write to disk, is shared by all who wait.
 """
 
 import asyncio
-import math
+import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
-import hiredis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import (
-    ClusterDownError,
-    MasterDownError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import NoScriptError, RedisError
 
+from pentad_chassis.failpoints import failpoint
 from pentad_chassis.telemetry import Telemetry
-from pentad_state.connection import Address, Backoff
+from pentad_state.connection import Backoff, Endpoint
 from pentad_state.errors import StoreUnavailable
+from pentad_state.exchange import Command, Copies, exchange, packed
+from pentad_state.metrics import StateMetrics
 from pentad_state.store import Reply, Script, Value
 
 _COMMANDS_MAX = 20_000
 _BYTES_MAX = 64 * 1024 * 1024
 _BATCH_COMMANDS = 1000
 _BATCH_BYTES = 4 * 1024 * 1024
-
-_REFUSALS = (
-    ReadOnlyError,
-    OutOfMemoryError,
-    NoPermissionError,
-    ClusterDownError,
-    MasterDownError,
-    TryAgainError,
-)
-"""What a server says when it is the server, and not the command, that something is wrong with."""
-
-_REFUSAL_WORDS = ("MISCONF", "NOREPLICAS", "BUSY ", "-OOM", "-READONLY", "-MISCONF")
-"""The same, where it has no class of its own or happened inside of a script."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Command:
-    packed: bytes
-    reply: asyncio.Future[Reply]
-
-    def fail(self, error: Exception) -> None:
-        if not self.reply.done():
-            self.reply.set_exception(error)
-
-    def succeed(self, reply: Reply) -> None:
-        if not self.reply.done():
-            self.reply.set_result(reply)
+_ASKING = packed("ASKING")
 
 
 class Pipe:
-    """The store over one connection, which is made again whenever it is lost.
+    """One server of the store, over one connection that is made again whenever it is lost.
 
     A command whose reply was lost fails with StoreUnavailable, whether it was carried out or not;
     scripts are written so that a caller may repeat them.
     """
 
-    def __init__(self, address: Address, reply_s: float, telemetry: Telemetry) -> None:
-        self._address = address
-        self._reply_s = reply_s
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        reply_s: float,
+        telemetry: Telemetry,
+        metrics: StateMetrics,
+        copies: Copies | None = None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._reply_s = reply_s + (copies.wait_s if copies else 0)
+        self._copies = copies
         self._log = telemetry.log
-        self._waiting: deque[_Command] = deque()
+        self._metrics = metrics
+        self._waiting: deque[Command] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
 
-    async def call(self, *command: Value) -> Reply:
-        """Run one command that a server knows by itself."""
-        return await self._enqueue(_packed(command))
+    @property
+    def waiting(self) -> int:
+        """Commands that have not left."""
+        return len(self._waiting)
 
-    async def run(self, script: Script, keys: Sequence[Value], *args: Value) -> Reply:
-        """Run one script."""
+    async def call(self, *command: Value, asking: bool = False) -> Reply:
+        """Run one command that a server knows by itself."""
+        return await self._enqueue(packed(*command), asking=asking)
+
+    async def run(
+        self, script: Script, keys: Sequence[Value], *args: Value, asking: bool = False
+    ) -> Reply:
+        """Run one script, on a slot that is still on its way here if it is asked to."""
+        await failpoint(f"state.{script.name}.before")
+        mark = _mark_beside(keys[0]) if self._copies and script.is_lasting else ""
         rest = (len(keys), *keys, *args)
-        packed = _packed(("EVALSHA", script.sha, *rest))
+        send = partial(self._enqueue, asking=asking, mark=mark)
         try:
-            return await self._enqueue(packed)
+            reply = await send(packed("EVALSHA", script.sha, *rest))
         except NoScriptError:
             # A fresh engine does not know it yet; this teaches it.
-            return await self._enqueue(_packed(("EVAL", script.source, *rest)))
+            reply = await send(packed("EVAL", script.source, *rest))
+        await failpoint(f"state.{script.name}.after")
+        return reply
+
+    async def everywhere(self, *command: Value) -> list[Reply]:
+        """Run one command on the only server that there is."""
+        return [await self.call(*command)]
 
     async def serve(self) -> None:
         """Carry commands until cancelled."""
@@ -100,12 +90,12 @@ class Pipe:
                 await backoff.wait()
                 await self._serve_one(backoff)
         finally:
-            self._fail_waiting("the service is stopping")
+            self._fail_waiting("its connection is closed")
 
     async def _serve_one(self, backoff: Backoff) -> None:
         open_ = False
         try:
-            async with self._address.connect() as connection:
+            async with self._endpoint.connect() as connection:
                 open_ = True
                 backoff.succeeded()
                 await self._carry(connection)
@@ -118,12 +108,14 @@ class Pipe:
                 # What waits behind a lost connection may find the next one; behind none, nothing.
                 self._fail_waiting(f"it cannot be reached ({cause})")
 
-    def _enqueue(self, packed: bytes) -> asyncio.Future[Reply]:
-        if len(self._waiting) >= _COMMANDS_MAX or self._bytes + len(packed) > _BYTES_MAX:
+    def _enqueue(self, sent: bytes, *, asking: bool, mark: str = "") -> asyncio.Future[Reply]:
+        if asking:
+            sent = _ASKING + sent
+        if len(self._waiting) >= _COMMANDS_MAX or self._bytes + len(sent) > _BYTES_MAX:
             raise StoreUnavailable("too many commands wait for it")
-        command = _Command(packed, asyncio.get_running_loop().create_future())
+        command = Command(sent, asyncio.get_running_loop().create_future(), asking, mark)
         self._waiting.append(command)
-        self._bytes += len(packed)
+        self._bytes += len(sent)
         self._wake.set()
         return command.reply
 
@@ -132,15 +124,17 @@ class Pipe:
             await self._wake.wait()
             batch = self._take()
             try:
+                begun = time.monotonic()
                 async with asyncio.timeout(self._reply_s):
-                    await _exchange(connection, batch)
+                    await exchange(connection, batch, self._copies)
+                self._metrics.exchanged(len(batch), time.monotonic() - begun)
             finally:
                 for command in batch:
                     command.fail(StoreUnavailable("the connection was lost"))
 
-    def _take(self) -> list[_Command]:
+    def _take(self) -> list[Command]:
         """Return what is to leave together; a caller that left takes its command with it."""
-        batch: list[_Command] = []
+        batch: list[Command] = []
         size = 0
         while self._waiting and len(batch) < _BATCH_COMMANDS and size < _BATCH_BYTES:
             command = self._waiting.popleft()
@@ -159,28 +153,6 @@ class Pipe:
         self._wake.clear()
 
 
-async def _exchange(connection: AbstractConnection, batch: list[_Command]) -> None:
-    """Write all commands, then hand each reply to its caller, in order."""
-    await connection.send_packed_command([c.packed for c in batch], check_health=False)
-    moved = False
-    for command in batch:
-        try:
-            reply = await connection.read_response(timeout=math.inf, disconnect_on_error=False)
-        except ResponseError as error:
-            command.fail(StoreUnavailable(str(error)) if _is_refusal(error) else error)
-            moved = moved or isinstance(error, ReadOnlyError)
-        else:
-            command.succeed(reply)
-    if moved:
-        # A replica answers where the primary was: the address may by now lead to the new one.
-        raise ConnectionError
-
-
-def _is_refusal(error: ResponseError) -> bool:
-    text = str(error)
-    return isinstance(error, _REFUSALS) or any(word in text for word in _REFUSAL_WORDS)
-
-
-def _packed(command: tuple[Value, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type] # its stub means "..."
-    return packed
+def _mark_beside(key: Value) -> str:
+    """Return a key of the same slot, for a write that says nothing."""
+    return f"{str(key).partition('}')[0]}}}:mark"

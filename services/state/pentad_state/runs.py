@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 
-from pentad.state.v1.event_pb2 import Event, RunCreated
+from pentad.state.v1.event_pb2 import Event, RunCreated, RunResumed
 from pentad.state.v1.run_pb2 import Run, RunStatus
 from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
 from pentad_state.bounds import (
@@ -12,25 +12,35 @@ from pentad_state.bounds import (
     KIB,
     check_count,
     check_name,
+    check_range,
     check_size,
     invalid,
 )  # fmt: skip
 from pentad_state.config import Config
-from pentad_state.errors import RequestIdReused, RunNotFound, SeqConflict, StaleFence
+from pentad_state.errors import (
+    RequestIdReused,
+    RunNotFound,
+    RunNotPaused,
+    ScheduleFull,
+    SeqConflict,
+    StaleFence,
+)
 from pentad_state.journal import from_kept, stamped, tag_of, to_kept, to_time
 from pentad_state.leases import JOURNAL_BYTES, JOURNAL_EVENTS, lease_ms
 from pentad_state.pages import SCANS_MAX, STAMP, Page, newest
-from pentad_state.partitions import key, partition_of_run, run_id_for
+from pentad_state.partitions import PARTITIONS, key, partition_of_run, run_id_for
 from pentad_state.store import Store, script, to_dict
 
+_PRIORITY_MAX = 10
+_DELAY_DAYS_MAX = 366
+"""A day more than callers are promised, for their clocks are not the store's."""
 _DAY_MS = 24 * 3600 * 1000
-_WALL_TIME_MS_MAX = 30 * _DAY_MS
 _EVENTS_MAX = 200
 _PIECES_MAX = 1000
 _REASON_BYTES = KIB
 _TEXT_BYTES = 1024 * KIB
 _TEXT_LIVE_MS = 3600 * 1000
-_ENDED = frozenset({RunStatus.STATE_COMPLETED, RunStatus.STATE_FAILED, RunStatus.STATE_CANCELLED})
+ENDED = frozenset({RunStatus.STATE_COMPLETED, RunStatus.STATE_FAILED, RunStatus.STATE_CANCELLED})
 
 
 class Runs:
@@ -38,6 +48,8 @@ class Runs:
 
     def __init__(self, store: Store, config: Config) -> None:
         self._store = store
+        self._queued_max = config.max_queued // PARTITIONS
+        """Of one partition."""
         self._retention_ms = int(config.run_retention_s * 1000)
         self._text_ms = int(config.text_retention_s * 1000)
 
@@ -49,6 +61,7 @@ class Runs:
         check_name("created.tenant", created.tenant)
         if claim is not None:
             check_name("claim.owner", claim.owner)
+        check_range("created.spec.priority", created.spec.priority, -_PRIORITY_MAX, _PRIORITY_MAX)
         check_size("created", created.ByteSize(), APPEND_BYTES)
         run_id = run_id_for(created.tenant, request_id)
         head = Run(
@@ -62,21 +75,22 @@ class Runs:
             script("run_create"),
             [
                 key(p, "run", run_id), key(p, "journal", run_id), key(p, "ready"),
-                key(p, "leases"), key(p, "runs", created.tenant),
+                key(p, "leases"), key(p, "runs", created.tenant), key(p, "due"), key(p, "turns"),
             ],
             run_id, created.tenant, fingerprint, head.SerializeToString(),
             to_kept(Event(run_created=created)),
             claim.owner if claim else "",
             lease_ms(claim) if claim else 0,
-            _WALL_TIME_MS_MAX + self._retention_ms + _DAY_MS,
+            f"{_PRIORITY_MAX + 1 - created.spec.priority:02d}",
+            max(created.spec.start_time.ToMilliseconds(), 0), _DELAY_DAYS_MAX * _DAY_MS,
+            self._queued_max,
         )  # fmt: skip
-        if verdict == b"REUSED":
-            raise RequestIdReused(request_id)
+        self._check_created(verdict, request_id)
         fields = to_dict(held[0])
         run = _to_run(fields)
         if verdict == b"EXISTS":
             return run, None, False
-        if claim is None:
+        if run.status.state != RunStatus.STATE_RUNNING:
             return run, None, True
         event = stamped(Event(run_created=created), run_id, 1, int(fields[b"created"]))
         lease = Lease(run_id=run_id, fence=int(fields[b"fence"]))
@@ -141,10 +155,14 @@ class Runs:
             [
                 key(p, "run", run_id), key(p, "journal", run_id), key(p, "leases"),
                 key(p, "text", run_id, str(expected_seq)), key(p, "effects", run_id),
+                key(p, "ready"), key(p, "ended"),
             ],
             run_id, lease.fence, expected_seq, tag_of(append_id),
             status.state or RunStatus.STATE_RUNNING, status.SerializeToString(),
-            self._retention_ms, self._text_ms, *kept,
+            self._retention_ms, self._text_ms,
+            int(any(event.WhichOneof("kind") == "run_resumed" for event in events)),
+            int(bool(status.pause.unknown_effects)),
+            *kept,
         )  # fmt: skip
         match verdict:
             case b"OK":
@@ -170,11 +188,53 @@ class Runs:
         check_size("reason", len(reason.encode()), _REASON_BYTES)
         p = partition_of_run(run_id)
         verdict, *held = await self._store.run(
-            script("run_cancel"), [key(p, "run", run_id), key(p, "ready")], run_id, tenant, reason
-        )
+            script("run_cancel"),
+            [key(p, "run", run_id), key(p, "ready"), key(p, "due")],
+            run_id, tenant, reason,
+        )  # fmt: skip
         if verdict == b"GONE":
             raise RunNotFound(run_id)
         return _to_run(to_dict(held[0]))
+
+    async def request_pause(self, tenant: str, run_id: str, reason: str) -> Run:
+        """Record that a run is to rest, and return it as it stands."""
+        check_size("reason", len(reason.encode()), _REASON_BYTES)
+        p = partition_of_run(run_id)
+        verdict, *held = await self._store.run(
+            script("run_pause"),
+            [key(p, "run", run_id), key(p, "ready"), key(p, "due")],
+            run_id, tenant, reason,
+        )  # fmt: skip
+        if verdict == b"GONE":
+            raise RunNotFound(run_id)
+        return _to_run(to_dict(held[0]))
+
+    async def resume(self, tenant: str, run_id: str, resume_id: str, resumed: RunResumed) -> Run:
+        """Let a run go on that rests or is asked to, and return it as it stands."""
+        check_name("resume_id", resume_id)
+        kept = resumed.SerializeToString()
+        check_size("resumed", len(kept), APPEND_BYTES)
+        p = partition_of_run(run_id)
+        verdict, *held = await self._store.run(
+            script("run_resume"),
+            [key(p, "run", run_id), key(p, "ready"), key(p, "due"), key(p, "turns")],
+            run_id, tenant, tag_of(resume_id), kept,
+        )  # fmt: skip
+        match verdict:
+            case b"GONE":
+                raise RunNotFound(run_id)
+            case b"AWAKE":
+                raise RunNotPaused(run_id)
+        return _to_run(to_dict(held[0]))
+
+    def _check_created(self, verdict: bytes, request_id: str) -> None:
+        match verdict:
+            case b"REUSED":
+                raise RequestIdReused(request_id)
+            case b"FULL":
+                raise ScheduleFull(self._queued_max * PARTITIONS)
+            case b"FAR":
+                raise invalid("created.spec.start_time", f"is over {_DELAY_DAYS_MAX} days ahead")
 
     async def _append_turn(
         self, run_id: str, fence: int, seq: int, pieces: Sequence[TextPiece]
@@ -221,7 +281,10 @@ def _to_run(fields: dict[bytes, bytes]) -> Run:
     if b"ended" in fields:
         run.end_time.CopyFrom(to_time(int(fields[b"ended"])))
     run.last_seq = int(fields[b"seq"])
-    run.cancel_requested = b"cancel" in fields and run.status.state not in _ENDED
+    run.cancel_requested = b"cancel" in fields and run.status.state not in ENDED
+    run.pause_requested = b"pause" in fields and run.status.state not in ENDED
+    if run.status.state != RunStatus.STATE_PAUSED:
+        run.status.ClearField("pause")  # it was journalled, and is over
     return run
 
 

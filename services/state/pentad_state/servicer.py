@@ -82,16 +82,18 @@ class RunServicer(runs_grpc.RunServiceServicer):
     async def ClaimRuns(
         self, request: runs_pb.ClaimRunsRequest, context: Context
     ) -> runs_pb.ClaimRunsResponse:
-        runs, cancels = await self._core.schedule.poll(
+        runs, asked = await self._core.schedule.poll(
             request.claim, request.limit, _seconds(request.wait)
         )
-        return runs_pb.ClaimRunsResponse(runs=runs, cancels=cancels)
+        return runs_pb.ClaimRunsResponse(runs=runs, cancels=asked.cancels, pauses=asked.pauses)
 
     async def RenewLeases(
         self, request: runs_pb.RenewLeasesRequest, context: Context
     ) -> runs_pb.RenewLeasesResponse:
-        lost, cancels = await self._core.leases.renew(request.claim, request.leases)
-        return runs_pb.RenewLeasesResponse(lost_run_ids=lost, cancels=cancels)
+        lost, asked = await self._core.leases.renew(request.claim, request.leases)
+        return runs_pb.RenewLeasesResponse(
+            lost_run_ids=lost, cancels=asked.cancels, pauses=asked.pauses
+        )
 
     async def ReleaseRuns(
         self, request: runs_pb.ReleaseRunsRequest, context: Context
@@ -116,6 +118,20 @@ class RunServicer(runs_grpc.RunServiceServicer):
     ) -> runs_pb.AppendTextResponse:
         await self._core.runs.append_text(request.pieces)
         return runs_pb.AppendTextResponse()
+
+    async def RequestPause(
+        self, request: runs_pb.RequestPauseRequest, context: Context
+    ) -> runs_pb.RequestPauseResponse:
+        run = await self._core.runs.request_pause(request.tenant, request.run_id, request.reason)
+        return runs_pb.RequestPauseResponse(run=run)
+
+    async def ResumeRun(
+        self, request: runs_pb.ResumeRunRequest, context: Context
+    ) -> runs_pb.ResumeRunResponse:
+        run = await self._core.runs.resume(
+            request.tenant, request.run_id, request.resume_id, request.resumed
+        )
+        return runs_pb.ResumeRunResponse(run=run)
 
     async def RequestCancel(
         self, request: runs_pb.RequestCancelRequest, context: Context

@@ -7,7 +7,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from pentad_chassis.telemetry import Telemetry
-from pentad_state.connection import Address, Backoff
+from pentad_state.connection import Backoff, Endpoint
 from pentad_state.partitions import channel
 
 _SILENCE_S = 2.0
@@ -30,9 +30,9 @@ class Signals:
     """Hears announcements. They may be lost: whoever waits for one also looks by itself."""
 
     def __init__(
-        self, address: Address, listeners: Mapping[str, Listener], telemetry: Telemetry
+        self, endpoint: Endpoint, listeners: Mapping[str, Listener], telemetry: Telemetry
     ) -> None:
-        self._address = address
+        self._endpoint = endpoint
         self._listeners = {channel(n).encode(): listener for n, listener in listeners.items()}
         self._log = telemetry.log
 
@@ -42,7 +42,7 @@ class Signals:
         while True:
             await backoff.wait()
             try:
-                async with self._address.connect() as connection:
+                async with self._endpoint.connect() as connection:
                     await connection.send_command("SUBSCRIBE", *self._listeners)
                     await self._hear(connection, backoff)
             except (RedisError, OSError, TimeoutError) as error:

@@ -22,11 +22,11 @@ class StoreTooOld(FailedPrecondition):
         )
 
 
-async def check_soundness(store: Store, telemetry: Telemetry) -> dict[str, str]:
-    """Return and log what is unsafe about the store's settings, or raise StoreTooOld."""
+async def check_soundness(store: Store, durability: str, telemetry: Telemetry) -> dict[str, str]:
+    """Return and log what of the store's settings breaks its promise, or raise StoreTooOld."""
     try:
         await _check_version(store)
-        unsafe = await _unsafe(store)
+        unsafe = await _unsafe(store, durability)
     except StoreUnavailable as error:
         cause = error.metadata["cause"]
         telemetry.log.warning("store settings unchecked", cause=cause)
@@ -41,31 +41,42 @@ def facts_of(info: bytes) -> dict[str, str]:
     return dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
 
 
+def replicas_of(facts: dict[str, str]) -> int:
+    """Return how many replicas follow a server, by its INFO replication."""
+    return sum("state=online" in fact for name, fact in facts.items() if name.startswith("slave"))
+
+
 async def _check_version(store: Store) -> None:
-    facts = facts_of(await store.call("INFO", "server"))
-    version = facts.get("redis_version", "0")
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if numbers < _OLDEST:
-        raise StoreTooOld(version)
+    for answer in await store.everywhere("INFO", "server"):
+        version = facts_of(answer).get("redis_version", "0")
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+        if numbers < _OLDEST:
+            raise StoreTooOld(version)
 
 
-async def _unsafe(store: Store) -> dict[str, str]:
+async def _unsafe(store: Store, durability: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    policy = await _setting(store, "maxmemory-policy")
-    if policy is None:
+    policies = await _settings(store, "maxmemory-policy")
+    if not policies:
         return {"unknown": "the store does not let us read its settings"}
-    if policy != "noeviction":
+    for policy in policies - {"noeviction"}:
         found[f"maxmemory-policy {policy}"] = "the store may drop runs to make room"
-    if await _setting(store, "appendonly") != "yes":
+    if await _settings(store, "appendonly") != {"yes"}:
+        # In every class: an empty primary that comes back makes its replicas as empty.
         found["appendonly no"] = "accepted runs are lost when the store stops"
-    elif await _setting(store, "appendfsync") == "no":
+        return found
+    written = await _settings(store, "appendfsync")
+    if "no" in written:
         found["appendfsync no"] = "the last half minute is lost when the machine stops"
+    elif durability == "disk" and written != {"always"}:
+        found["appendfsync everysec"] = "the last second is lost when the machine stops"
     return found
 
 
-async def _setting(store: Store, name: str) -> str | None:
+async def _settings(store: Store, name: str) -> set[str]:
+    """Return what a setting is, on all servers; nothing if one of them keeps it to itself."""
     try:
-        reply = to_dict(await store.call("CONFIG", "GET", name))
+        replies = await store.everywhere("CONFIG", "GET", name)
     except (ResponseError, StoreUnavailable):
-        return None  # many hosted stores forbid it
-    return reply.get(name.encode(), b"").decode()
+        return set()  # many hosted stores forbid it
+    return {to_dict(reply).get(name.encode(), b"").decode() for reply in replies}

@@ -15,6 +15,12 @@ Reply: TypeAlias = Any
 _SOURCES = files("pentad_state") / "scripts"
 _PRELUDE = "prelude"
 
+_PASSING = frozenset({
+    "agent_get", "registry_deregister", "registry_list", "registry_register", "run_events",
+    "run_peek", "run_tail", "run_text", "session_read", "trace_record",
+})  # fmt: skip
+"""Scripts that change nothing, or only what comes again by itself or soon goes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -23,17 +29,23 @@ class Script:
     name: str
     source: bytes
     sha: str
+    is_lasting: bool = True
+    """Whether its answer promises that what it changed stays."""
 
 
 class Store(Protocol):
     """Runs commands; each raises StoreUnavailable when its outcome is not known."""
 
     async def call(self, *command: Value) -> Reply:
-        """Run one command that a server knows by itself."""
+        """Run one command that a server knows by itself; its second word is its key."""
         ...
 
     async def run(self, script: Script, keys: Sequence[Value], *args: Value) -> Reply:
         """Run one script."""
+        ...
+
+    async def everywhere(self, *command: Value) -> list[Reply]:
+        """Run one command that has no key on every server that holds part of the store."""
         ...
 
 
@@ -42,7 +54,8 @@ def script(name: str) -> Script:
     """Return the script in `scripts/NAME.lua`, behind what all scripts share."""
     source = b"\n".join((_SOURCES / f"{part}.lua").read_bytes() for part in (_PRELUDE, name))
     # A script's name in the protocol is its SHA-1; nothing is secured by it.
-    return Script(name, source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+    sha = hashlib.sha1(source, usedforsecurity=False).hexdigest()
+    return Script(name, source, sha, name not in _PASSING)
 
 
 def to_dict(flat: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from pentad_state.cursor import Position, from_cursor
 from pentad_state.errors import InvalidCursor, RunNotFound
 from pentad_state.journal import from_kept, text_event, turn_of
 from pentad_state.partitions import key, partition_of_run
-from pentad_state.runs import Runs
+from pentad_state.runs import ENDED, Runs
 from pentad_state.store import Store, script
 from pentad_state.waiting import wait_for
 
@@ -30,6 +30,8 @@ class Watchers:
 
     def __init__(self) -> None:
         self._events: dict[str, set[asyncio.Event]] = {}
+        self.count = 0
+        """How many wait."""
 
     def heard(self, message: bytes) -> None:
         """Wake those who wait for the run that the message names."""
@@ -47,9 +49,11 @@ class Watchers:
         """Hold an event that is set whenever the run may have gone on."""
         event = asyncio.Event()
         self._events.setdefault(run_id, set()).add(event)
+        self.count += 1
         try:
             yield event
         finally:
+            self.count -= 1
             self._events[run_id].discard(event)
             if not self._events[run_id]:
                 del self._events[run_id]
@@ -83,7 +87,7 @@ class Tails:
                 for batch in _batches(view.events):
                     yield batch
                 at = _behind(view.events, at)
-                if at.seq == view.last_seq and view.state > RunStatus.STATE_RUNNING:
+                if at.seq == view.last_seq and view.state in ENDED:
                     return
                 if not view.events:
                     await wait_for(event, _LOOK_S)
@@ -96,7 +100,7 @@ class Tails:
                 event.clear()
                 run, _ = await self._runs.get(tenant, run_id)
                 left_s = until - self._clock.monotonic()
-                if run.status.state > RunStatus.STATE_RUNNING or left_s <= 0:
+                if run.status.state in ENDED or left_s <= 0:
                     return run
                 await wait_for(event, min(left_s, _LOOK_S))
 

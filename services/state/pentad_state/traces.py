@@ -29,7 +29,7 @@ class Traces:
         for span in spans:
             kept = span.SerializeToString()
             if len(kept) <= _SPAN_BYTES:
-                traces[span.trace_id] += (span.span_id, kept)
+                traces[span.trace_id] += (_field(span), kept)
         await asyncio.gather(
             *(
                 self._store.run(
@@ -40,10 +40,12 @@ class Traces:
         )
 
     async def get(self, trace_id: str) -> list[Span]:
-        """Return the spans of a trace by start time."""
+        """Return the spans of a trace by start time; those without an end go on, or never end."""
         kept = await self._store.call("HVALS", _key(trace_id))
+        every = [Span.FromString(span) for span in kept]
+        ended = {span.span_id for span in every if span.HasField("end_time")}
         spans = sorted(
-            (Span.FromString(span) for span in kept),
+            (span for span in every if span.HasField("end_time") or span.span_id not in ended),
             key=lambda span: (span.start_time.seconds, span.start_time.nanos),
         )
         room = _TRACE_BYTES
@@ -54,6 +56,11 @@ class Traces:
                 break
             found.append(span)
         return found
+
+
+def _field(span: Span) -> str:
+    """A span may be told twice: before it has ended, and after."""
+    return span.span_id if span.HasField("end_time") else f"~{span.span_id}"
 
 
 def _key(trace_id: str) -> str:

@@ -19,6 +19,7 @@ from pentad_tools.catalogue import load_catalogue
 from pentad_tools.config import Config
 from pentad_tools.core import ToolsCore
 from pentad_tools.ledger import Ledger
+from pentad_tools.metrics import CallMetrics
 from pentad_tools.runner import Runner
 from pentad_tools.servicer import ToolsServicer
 from pentad_tools.tasks import open_tasks
@@ -41,9 +42,12 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         open_tasks(telemetry, config.drain_grace_s) as tasks,
     ):
         ledger = Ledger(EffectServiceStub(state), tasks, config.hold_s, telemetry)
-        runner = Runner(Threads(config.threads_max), telemetry)
+        threads = Threads(config.threads_max)
+        telemetry.health.watch("threads", threads.condition)
+        runner = Runner(threads, telemetry)
         attempts = Attempts(ledger, runner, tasks)
-        core = ToolsCore(catalogue, attempts, partial(_context, config), telemetry)
+        metrics = CallMetrics(telemetry.metrics)
+        core = ToolsCore(catalogue, attempts, partial(_context, config), telemetry, metrics)
         service = partial(add_ToolsServiceServicer_to_server, ToolsServicer(core))
         async with serving(config, telemetry, [service]):
             yield

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pentad.state.v1.effect_service_pb2 import BeginEffectResponse, EffectOutcome
 from pentad.tools.v1.tools_service_pb2 import InvokeToolResponse
+from pentad_chassis.failpoints import failpoint
 from pentad_tools import outcome
 from pentad_tools.call import Call
 from pentad_tools.errors import EffectOutcomeUnknown
@@ -30,17 +31,22 @@ class Attempts:
         self._runner = runner
         self._tasks = tasks
 
-    async def make(self, call: Call) -> InvokeToolResponse | InProgress:
+    async def make(
+        self, call: Call, *, known_not_done: bool = False
+    ) -> InvokeToolResponse | InProgress:
         """Return the call's outcome, from now or from before.
+
+        With `known_not_done` a person vouches that no attempt before took place; it counts where
+        neither the ledger nor the tool's check knows better.
 
         If the caller leaves, a ONCE call is finished and recorded. Others stop; their entry runs
         out by itself, after which they may be run again.
         """
         if call.tool.effect is Effect.ONCE:
-            return await self._tasks.finish(self._make(call))
-        return await self._make(call)
+            return await self._tasks.finish(self._make(call, known_not_done=known_not_done))
+        return await self._make(call, known_not_done=known_not_done)
 
-    async def _make(self, call: Call) -> InvokeToolResponse | InProgress:
+    async def _make(self, call: Call, *, known_not_done: bool) -> InvokeToolResponse | InProgress:
         begun = await self._ledger.begin(call)
         match begun.verdict:
             case BeginEffectResponse.VERDICT_REPLAY:
@@ -48,26 +54,30 @@ class Attempts:
             case BeginEffectResponse.VERDICT_IN_PROGRESS:
                 return InProgress(begun.retry_after.ToMilliseconds() / 1000)
             case BeginEffectResponse.VERDICT_OUTCOME_UNKNOWN:
-                found = await self._reconcile(call, begun.fence)
+                found = await self._reconcile(call, begun.fence, known_not_done=known_not_done)
                 if found is not None:
                     return response(found, replayed=True)
         return response(await self._execute(call, begun.fence))
 
-    async def _reconcile(self, call: Call, fence: int) -> EffectOutcome | None:
+    async def _reconcile(
+        self, call: Call, fence: int, *, known_not_done: bool
+    ) -> EffectOutcome | None:
         """Settle what a dead runner left: return the outcome it had, or None to run the call."""
         match await self._runner.check(call):
             case Done(result):
                 found = outcome.returned(result)
                 await self._ledger.resolve(call, fence, found)
                 return found
-            case finding if finding is NOT_DONE:
+            case finding if finding is NOT_DONE or known_not_done:
                 await self._ledger.resolve(call, fence, None)
                 return None
         raise _unknown(call)
 
     async def _execute(self, call: Call, fence: int) -> EffectOutcome:
         async with self._ledger.holding(call, fence):
+            await failpoint("tools.execute.before")
             ended = await self._runner.run(call)
+            await failpoint("tools.execute.after")
             if isinstance(ended, Overran):
                 ended = await self._after_timeout(call, fence, ended)
             return await self._ledger.complete(call, fence, ended)

@@ -1,6 +1,7 @@
 """What the tools service does: shows the catalogue, and runs one call at a time."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from pentad.state.v1.effect_service_pb2 import EffectKey
@@ -8,12 +9,14 @@ from pentad.state.v1.message_pb2 import Payload
 from pentad.tools.v1.tools_service_pb2 import InvokeToolRequest, InvokeToolResponse
 from pentad_chassis import semconv
 from pentad_chassis.calls import remaining_s
+from pentad_chassis.errors import ServiceError
 from pentad_chassis.telemetry import Telemetry, fail
 from pentad_tools import outcome
 from pentad_tools.attempt import Attempts, InProgress, response
 from pentad_tools.call import Call, fingerprint
 from pentad_tools.catalogue import Catalogue
 from pentad_tools.errors import CallInProgress, ToolNotFound
+from pentad_tools.metrics import OK, UNKNOWN_TOOL, CallMetrics
 from pentad_tools.outcome import Reason
 from pentad_tools.parameters import ArgumentsInvalid
 from pentad_tools.tool import AnyTool, ToolContext
@@ -38,11 +41,13 @@ class ToolsCore:
         attempts: Attempts,
         context: Callable[[str, str], ToolContext],
         telemetry: Telemetry,
+        metrics: CallMetrics,
     ) -> None:
         self._catalogue = catalogue
         self._attempts = attempts
         self._context = context
         self._telemetry = telemetry
+        self._metrics = metrics
 
     def list_tools(self) -> list[AnyTool]:
         """Return the catalogue by name."""
@@ -66,11 +71,29 @@ class ToolsCore:
             semconv.PENTAD_TENANT: request.tenant,
         }
         with self._telemetry.span(f"execute_tool {request.tool}", attributes=attributes) as span:
-            answer = await self._invoke(request)
+            answer = await self._counted(request)
             span.set_attribute(semconv.PENTAD_REPLAYED, answer.replayed)
             if answer.HasField("error"):
                 fail(span, answer.error.reason)
             return answer
+
+    async def _counted(self, request: InvokeToolRequest) -> InvokeToolResponse:
+        begun = time.monotonic()
+        known = self._catalogue.find(request.tool) is not None
+        ended, replayed = "CANCELLED", False
+        try:
+            answer = await self._invoke(request)
+            ended, replayed = answer.error.reason or OK, answer.replayed
+        except ServiceError as error:
+            ended = error.reason
+            raise
+        except Exception:
+            ended = "INTERNAL"
+            raise
+        finally:
+            tool = request.tool if known else UNKNOWN_TOOL
+            self._metrics.ended(tool, ended, time.monotonic() - begun, replayed=replayed)
+        return answer
 
     async def _invoke(self, request: InvokeToolRequest) -> InvokeToolResponse:
         tool = self._catalogue.find(request.tool)
@@ -82,7 +105,7 @@ class ToolsCore:
             call = self._call(tool, request)
         except ArgumentsInvalid as invalid:
             return response(outcome.failure(Reason.TOOL_ARGUMENTS_INVALID, str(invalid)))
-        return await self._settle(call)
+        return await self._settle(call, known_not_done=request.known_not_done)
 
     def _call(self, tool: AnyTool, request: InvokeToolRequest) -> Call:
         """Return the call, or raise ArgumentsInvalid."""
@@ -95,13 +118,13 @@ class ToolsCore:
         key = EffectKey(run_id=request.run_id, call_id=request.call_id)
         return Call(tool, arguments, key, fingerprint(tool.name, text))
 
-    async def _settle(self, call: Call) -> InvokeToolResponse:
+    async def _settle(self, call: Call, *, known_not_done: bool) -> InvokeToolResponse:
         """Make attempts while another runner is at the call and the caller has time."""
         now = asyncio.get_running_loop().time
         left = remaining_s()
         until = now() + (_PATIENCE_S if left is None else left) - _LAST_ATTEMPT_S
         while True:
-            answer = await self._attempts.make(call)
+            answer = await self._attempts.make(call, known_not_done=known_not_done)
             if not isinstance(answer, InProgress):
                 return answer
             pause = max(answer.retry_after_s, _RETRY_AFTER_S_MIN)

@@ -12,6 +12,7 @@ from tenacity.wait import wait_random_exponential
 from pentad.state.v1 import effect_service_pb2 as pb
 from pentad_chassis.clock import random_id
 from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
+from pentad_chassis.failpoints import failpoint
 from pentad_chassis.telemetry import Telemetry
 from pentad_tools.call import Call
 from pentad_tools.errors import CallInProgress
@@ -50,7 +51,10 @@ class Ledger:
             runner=random_id(),
             hold=self._hold,
         )
-        return await self._stub.BeginEffect(request, timeout=_RPC_S)
+        await failpoint("tools.begin.before")
+        begun = await self._stub.BeginEffect(request, timeout=_RPC_S)
+        await failpoint("tools.begin.after")
+        return begun
 
     @asynccontextmanager
     async def holding(self, call: Call, fence: int) -> AsyncIterator[None]:
@@ -71,7 +75,9 @@ class Ledger:
         try:
             async for attempt in self._persisting(call):
                 with attempt:
+                    await failpoint("tools.complete.before")
                     response = await self._stub.CompleteEffect(request, timeout=_RPC_S)
+                    await failpoint("tools.complete.after")
         except ServiceError as error:
             if error.reason == "EFFECT_NOT_FOUND":
                 # The outcome is known all the same, and the run's journal will hold it.
@@ -93,7 +99,9 @@ class Ledger:
         while True:
             await asyncio.sleep(self._hold_s / 3)
             try:
+                await failpoint("tools.extend.before")
                 await self._stub.ExtendEffect(request, timeout=self._hold_s / 3)
+                await failpoint("tools.extend.after")
             except (Unavailable, DeadlineExceeded):
                 continue  # the next one may be in time
             except ServiceError as error:

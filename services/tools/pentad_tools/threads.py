@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from pentad_chassis.health import Condition, fullness
+
 _R = TypeVar("_R")
 
 
@@ -18,7 +20,13 @@ class Threads:
     """
 
     def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._busy = 0
         self._room = asyncio.Semaphore(limit)
+
+    def condition(self) -> Condition:
+        """Return how full they are; a function that hangs holds its thread for good."""
+        return fullness(self._busy, self._limit, "threads of tools")
 
     async def start(self, function: Callable[[], _R]) -> asyncio.Future[_R]:
         """Wait for room, start `function` with the caller's context variables, return its end.
@@ -27,11 +35,13 @@ class Threads:
         stops waiting. `function` must not raise.
         """
         await self._room.acquire()
+        self._busy += 1
         loop = asyncio.get_running_loop()
         end: asyncio.Future[_R] = loop.create_future()
         context = contextvars.copy_context()
 
         def settle(value: _R) -> None:
+            self._busy -= 1
             self._room.release()
             if not end.done():
                 end.set_result(value)

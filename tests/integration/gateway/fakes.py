@@ -23,7 +23,7 @@ from pentad.state.v1 import trace_service_pb2 as trace_pb
 from pentad.state.v1 import trace_service_pb2_grpc as trace_grpc
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.event_pb2 import Event
-from pentad.state.v1.run_pb2 import Run
+from pentad.state.v1.run_pb2 import Run, RunStatus
 from pentad.state.v1.session_pb2 import Session, SessionMessage
 from pentad.state.v1.tool_pb2 import Tool
 from pentad.tools.v1 import tools_service_pb2 as tools_pb
@@ -87,6 +87,7 @@ class Runs(run_grpc.RunServiceServicer):
         """After how many events each of the next streams breaks."""
         self.sent = 0
         """Events that streams have let go of."""
+        self.status = RunStatus()
 
     async def append(self, *kinds: str, size: int = 0) -> None:
         """Add events, each with as much as `size` bytes in it."""
@@ -135,6 +136,16 @@ class Runs(run_grpc.RunServiceServicer):
             left -= len(fresh)
         raise Unavailable("the store is away")
 
+    async def RequestPause(
+        self, request: run_pb.RequestPauseRequest, context: Context
+    ) -> run_pb.RequestPauseResponse:
+        return run_pb.RequestPauseResponse(run=self._run(request))
+
+    async def ResumeRun(
+        self, request: run_pb.ResumeRunRequest, context: Context
+    ) -> run_pb.ResumeRunResponse:
+        return run_pb.ResumeRunResponse(run=self._run(request))
+
     async def _reach(self, seq: int) -> None:
         async with self.more:
             await self.more.wait_for(lambda: self.ended or seq <= len(self.events))
@@ -143,7 +154,9 @@ class Runs(run_grpc.RunServiceServicer):
         self.asked.append(request)
         if (request.tenant, request.run_id) != (self.owner, "01run"):
             raise RunNotFound("no such run", run_id=request.run_id)
-        return Run(run_id=request.run_id, tenant=request.tenant, trace_id=TRACE_ID)
+        return Run(
+            run_id=request.run_id, tenant=request.tenant, trace_id=TRACE_ID, status=self.status
+        )
 
 
 class Agents(agent_grpc.AgentServiceServicer):

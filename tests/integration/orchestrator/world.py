@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.fake_registry import FakeRegistry
 from harness.fake_state import FakeAgents, FakeRuns, FakeSessions, FakeTraces, StoredRun
 from harness.fakes import Behaviour, FakeExecutor, FakeTools, Turn, until
 
@@ -20,6 +21,7 @@ from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorSer
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, Usage
+from pentad.state.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from pentad.state.v1.run_pb2 import Run, RunSpec
 from pentad.state.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from pentad.state.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
@@ -44,6 +46,7 @@ class World:
         self.sessions = FakeSessions()
         self.agents = FakeAgents(Agent(name="clerk", revision=3, tools=["add"]))
         self.traces = FakeTraces()
+        self.registry = FakeRegistry()
         self.executor = FakeExecutor(says("done"))
         self.tools = FakeTools(add=returns("5"))
 
@@ -61,6 +64,7 @@ class World:
             partial(add_SessionServiceServicer_to_server, self.sessions),
             partial(add_AgentServiceServicer_to_server, self.agents),
             partial(add_TraceServiceServicer_to_server, self.traces),
+            partial(add_RegistryServiceServicer_to_server, self.registry),
         )
 
     def executors(self) -> Any:

@@ -8,7 +8,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from harness.runs import COMPLETED, DONE, RUNNING, STARTED, TENANT, TURN, TURN_DONE, by, seconds
+from harness.runs import (
+    COMPLETED,
+    DONE,
+    PAUSED,
+    RESTS,
+    RUNNING,
+    SPEC,
+    STARTED,
+    TENANT,
+    TURN,
+    TURN_DONE,
+    by,
+    seconds,
+)
 
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2 import CreateAgentRequest, ListAgentsRequest
@@ -17,15 +30,18 @@ from pentad.state.v1.effect_service_pb2 import BeginEffectRequest, BeginEffectRe
 from pentad.state.v1.effect_service_pb2_grpc import EffectServiceStub
 from pentad.state.v1.entry_service_pb2 import GetEntryRequest, PutEntryRequest
 from pentad.state.v1.entry_service_pb2_grpc import EntryServiceStub
-from pentad.state.v1.event_pb2 import RunCreated
+from pentad.state.v1.event_pb2 import RunCreated, RunResumed
 from pentad.state.v1.message_pb2 import Message
-from pentad.state.v1.run_pb2 import RunSpec
+from pentad.state.v1.run_pb2 import RunSpec, RunStatus
 from pentad.state.v1.run_service_pb2 import (
     AppendEventsRequest,
     AppendTextRequest,
     ClaimRunsRequest,
     CreateRunRequest,
     GetRunRequest,
+    RenewLeasesRequest,
+    RequestPauseRequest,
+    ResumeRunRequest,
     TailRunRequest,
     TextPiece,
     WaitRunRequest,
@@ -37,7 +53,14 @@ from pentad.state.v1.tool_pb2 import Effect
 from pentad.state.v1.trace_service_pb2 import GetTraceRequest, RecordSpansRequest, Span
 from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
 from pentad_chassis.channel import open_channel, reading
-from pentad_chassis.errors import Aborted, InvalidArgument, NotFound, Unavailable
+from pentad_chassis.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from pentad_chassis.telemetry import open_telemetry, silent_telemetry
 from pentad_state.app import open_app
 from pentad_state.config import Config
@@ -113,6 +136,52 @@ async def test_a_run_lives_from_its_creation_to_its_end(client: Client) -> None:
             lease=lease, expected_seq=5, append_id="3", events=[TURN], status=RUNNING
         ))  # fmt: skip
     assert caught.value.reason == "STALE_FENCE"
+
+
+async def test_a_run_rests_and_goes_on(client: Client) -> None:
+    made = RunCreated(tenant=TENANT, spec=SPEC)
+    created = await client.runs.CreateRun(
+        CreateRunRequest(request_id="r1", fingerprint=b"f", created=made, claim=by("one"))
+    )
+    lease, run_id = created.claimed.lease, created.run.run_id
+
+    pause = RequestPauseRequest(tenant=TENANT, run_id=run_id, reason="lunch")
+    assert (await client.runs.RequestPause(pause)).run.pause_requested
+    renewed = await client.runs.RenewLeases(RenewLeasesRequest(claim=by("one"), leases=[lease]))
+    assert [(p.run_id, p.reason) for p in renewed.pauses] == [(run_id, "lunch")]
+    await client.runs.AppendEvents(
+        AppendEventsRequest(
+            lease=lease, expected_seq=1, append_id="1", events=[STARTED, RESTS], status=PAUSED
+        )
+    )
+    resume = ResumeRunRequest(
+        tenant=TENANT, run_id=run_id, resume_id="once", resumed=RunResumed(reason="go")
+    )
+    resumed = await client.runs.ResumeRun(resume)
+
+    assert resumed.run.status.state == RunStatus.STATE_QUEUED
+    claim = ClaimRunsRequest(claim=by("two"), limit=1, wait=seconds(5))
+    (held,) = (await client.runs.ClaimRuns(claim)).runs
+    assert held.resumed.reason == "go"
+    with pytest.raises(FailedPrecondition) as caught:
+        await client.runs.ResumeRun(
+            ResumeRunRequest(tenant=TENANT, run_id=run_id, resume_id="twice")
+        )
+    assert (caught.value.reason, caught.value.metadata) == ("RUN_NOT_PAUSED", {"run_id": run_id})
+
+
+async def test_a_full_schedule_says_when_to_come_back(config: Config) -> None:
+    small = config.model_copy(update={"max_queued": 64})
+    async with open_app(small, silent_telemetry("state")), connected(small) as client:
+        made = RunCreated(tenant=TENANT, spec=SPEC)
+        requests = [
+            CreateRunRequest(request_id=f"r{i}", fingerprint=b"f", created=made) for i in range(65)
+        ]
+        with pytest.raises(ResourceExhausted) as caught:
+            await asyncio.gather(*map(client.runs.CreateRun, requests))
+
+    assert caught.value.reason == "SCHEDULE_FULL"
+    assert caught.value.retry_after_s == 5.0
 
 
 async def test_errors_keep_their_reason_and_their_field(client: Client) -> None:

@@ -43,7 +43,13 @@ class Kit:
     app: AsyncExitStack
 
     async def invoke(
-        self, tool: str, arguments: str = "{}", call_id: str = "1.0.0", timeout: float = TIMEOUT_S
+        self,
+        tool: str,
+        arguments: str = "{}",
+        call_id: str = "1.0.0",
+        timeout: float = TIMEOUT_S,
+        *,
+        known_not_done: bool = False,
     ) -> InvokeToolResponse:
         """Invoke a tool as the orchestrator does."""
         request = InvokeToolRequest(
@@ -52,6 +58,7 @@ class Kit:
             call_id=call_id,
             tool=tool,
             arguments=Payload(content_type="application/json", text=arguments),
+            known_not_done=known_not_done,
         )
         return await self.stub.InvokeTool(request, timeout=timeout)
 

@@ -190,3 +190,40 @@ async def test_a_check_that_finds_nothing_lets_the_call_run(kit: Kit) -> None:
 
     assert (answer.result.text, answer.replayed) == ("run 2", False)
     assert kit.ledger.seen == ["BeginEffect", "ResolveEffect", "CompleteEffect", "completed"]
+
+
+async def test_a_call_that_a_person_vouches_did_not_take_place_runs(kit: Kit) -> None:
+    await abandoned(kit, "once")
+    kit.probe.release.set()
+
+    answer = await kit.invoke("once", known_not_done=True)
+
+    assert (answer.result.text, answer.replayed) == ("run 2", False)
+    assert kit.ledger.seen == ["BeginEffect", "ResolveEffect", "CompleteEffect", "completed"]
+    assert (await kit.invoke("once", known_not_done=True)).replayed, "and it runs no third time"
+
+
+async def test_a_person_is_believed_where_a_check_cannot_tell(kit: Kit) -> None:
+    await abandoned(kit, "once_checked")
+    kit.probe.release.set()
+
+    assert (await kit.invoke("once_checked", known_not_done=True)).result.text == "run 2"
+
+
+async def test_a_check_that_finds_the_effect_knows_better_than_a_person(kit: Kit) -> None:
+    await abandoned(kit, "once_checked")
+    kit.probe.finding = Done("found")
+
+    answer = await kit.invoke("once_checked", known_not_done=True)
+
+    assert (answer.result.text, answer.replayed) == ("found", True)
+    assert kit.probe.runs == 1
+
+
+async def test_a_ledger_that_holds_the_outcome_knows_better_than_a_person(kit: Kit) -> None:
+    kit.probe.release.set()
+    await kit.invoke("once")
+
+    answer = await kit.invoke("once", known_not_done=True)
+
+    assert (answer.result.text, answer.replayed, kit.probe.runs) == ("run 1", True, 1)

@@ -11,7 +11,7 @@ from pentad.executor.v1.executor_service_pb2 import (
 )
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall
 from pentad_chassis.errors import ServiceError
-from pentad_chassis.telemetry import silent_telemetry
+from pentad_chassis.telemetry import open_telemetry, silent_telemetry
 from pentad_executor.core import ExecutorCore, check
 from pentad_executor.errors import (
     ModelNotConfigured,
@@ -20,6 +20,7 @@ from pentad_executor.errors import (
     ModelUnavailable,
     ModelUnknown,
 )
+from pentad_executor.metrics import ModelMetrics
 from pentad_executor.models import MissingKey, Providers
 
 
@@ -55,7 +56,8 @@ def call(tool: str = "look", arguments: str = "{}") -> ToolCall:
 
 def core_with(model: ScriptedModel) -> ExecutorCore:
     providers: Providers = {"openai": model, "anthropic": MissingKey("ANTHROPIC_API_KEY")}
-    return ExecutorCore(providers, silent_telemetry("executor"), turn_timeout_s=30)
+    telemetry = silent_telemetry("executor")
+    return ExecutorCore(providers, telemetry, ModelMetrics(telemetry.metrics), turn_timeout_s=30)
 
 
 async def take(core: ExecutorCore, turn: ExecuteTurnRequest) -> list[ExecuteTurnResponse]:
@@ -142,3 +144,18 @@ def test_what_is_no_turn_or_too_large_for_one_is_refused(
 def test_a_turn_as_large_as_allowed_passes() -> None:
     calls = [call("x" * 256, "é" * (128 * 1024)), *[call()] * 63]
     check(result("é" * (512 * 1024), calls), "openai:gpt-4o-mini")
+
+
+async def test_a_reader_that_has_the_result_may_leave_and_the_turn_counts_as_done() -> None:
+    telemetry = open_telemetry("executor", "error")
+    metrics = ModelMetrics(telemetry.metrics)
+    model = ScriptedModel([result("Hello")])
+    core = ExecutorCore({"openai": model}, telemetry, metrics, turn_timeout_s=30)
+    responses = core.execute_turn(llm_turn())
+
+    await anext(responses)
+    await responses.aclose()
+
+    (span,) = telemetry.spans.take()
+    assert not span.failed
+    assert model.closed

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from pentad.gateway.v1.run_service_pb2 import (
     ExecuteRunRequest,
     GetRunRequest,
     ListRunsRequest,
+    PauseRunRequest,
+    ResumeRunRequest,
     TailRunRequest,
     WaitRunRequest,
 )
@@ -42,15 +45,18 @@ from pentad_gateway import validation
 from pentad_gateway.errors import RequestInvalid
 
 KIB = 1024
+NOW_S = 1_800_000_000.0
 CHECKS: dict[type[Message], Callable[[Any], list[FieldViolation]]] = {
-    CreateRunRequest: validation.create_run,
-    ExecuteRunRequest: validation.create_run,
+    CreateRunRequest: partial(validation.create_run, now_s=NOW_S),
+    ExecuteRunRequest: partial(validation.create_run, now_s=NOW_S),
     TailRunRequest: validation.tail_run,
     WaitRunRequest: validation.wait_run,
     GetRunRequest: validation.get_run,
     GetRunTraceRequest: validation.get_run,
     ListRunsRequest: validation.list_runs,
     CancelRunRequest: validation.cancel_run,
+    PauseRunRequest: validation.cancel_run,
+    ResumeRunRequest: validation.resume_run,
     CreateAgentRequest: validation.create_agent,
     UpdateAgentRequest: validation.update_agent,
     GetAgentRequest: validation.get_agent,
@@ -184,6 +190,7 @@ def test_a_run_needs_a_spec() -> None:
         {"model": "anthropic:claude", "rules": []},
         {"tools": ["calculator", *(f"t{i}" for i in range(63))]},
         {"capabilities": [f"c.{i}" for i in range(32)]},
+        {"routing": "ROUTING_NEAREST_REGION"},
         {"rules": [{"name": f"r{i}", "answer": "x"} for i in range(100)]},
         {"rules": [CALL, {"name": "b", "inputPattern": "(?P<n>[0-9]+)", "answer": "{input.n}"}]},
         {"rules": [{"name": "b", "after": ["count"], "answer": "x"}, CALL]},
@@ -210,6 +217,8 @@ def test_an_agent_within_its_bounds_is_valid(changes: dict[str, Any]) -> None:
         ({"tools": ["calculator", "Bad"]}, ["agent.tools[1]"]),
         ({"tools": ["calculator", *(f"t{i}" for i in range(64))]}, ["agent.tools"]),
         ({"capabilities": ["ok", ""]}, ["agent.capabilities[1]"]),
+        ({"routing": 6}, ["agent.routing"]),
+        ({"routing": -1}, ["agent.routing"]),
         ({"capabilities": [f"c{i}" for i in range(33)]}, ["agent.capabilities"]),
         ({"limits": {"maxTurns": 1001}}, ["agent.limits.max_turns"]),
         ({"rules": []}, ["agent.rules"]),

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 from pentad.state.v1.agent_pb2 import Agent, Limits
 from pentad.state.v1.event_pb2 import (
+    EffectUnknown,
     Event,
     PlannedStep,
     RunCreated,
+    RunResumed,
     RunStarted,
     ToolCallCompleted,
     TurnCompleted,
     TurnFailed,
 )
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, ToolError, Usage
-from pentad.state.v1.run_pb2 import Failure, MultiStepWorkflow, RunSpec
+from pentad.state.v1.run_pb2 import Failure, MultiStepWorkflow, RunSpec, Settlement
 from pentad_orchestrator import plan
 from pentad_orchestrator.run import Run
 
@@ -45,6 +47,7 @@ class Story:
 
     def __init__(self, created: RunCreated | None = None) -> None:
         self.events: list[Event] = []
+        self._waited_s = 0
         self._stamp(Event(run_created=created or simple()))
         self.run: Run = plan.begin(self.events[0])
 
@@ -52,32 +55,48 @@ class Story:
     def kinds(self) -> list[str]:
         return [str(event.WhichOneof("kind")) for event in self.events]
 
-    def record(self, *outcomes: Event) -> "Story":
-        """Journal outcomes and what follows from them, as the shell does."""
+    def record(self, *outcomes: Event, pause: str | None = None) -> "Story":
+        """Journal outcomes and what follows from them, as the shell does; pause if asked to."""
         for event in outcomes:
             self.add(event)
-        for event in plan.follow_up(self.run):
+        for event in plan.follow_up(self.run, may_start=pause is None):
             self.add(event)
+        if pause is not None and (paused := plan.paused(self.run, pause)):
+            self.add(paused)
         return self
 
     def add(self, event: Event) -> None:
         """Journal one event and nothing that follows."""
         self.run = plan.evolve(self.run, self._stamp(event))
 
-    def start(self) -> "Story":
-        """Let an owner take the run."""
-        return self.record(started(self.run.attempt + 1))
+    def start(self, *, lost: bool = False, pause: str | None = None) -> "Story":
+        """Let an owner take the run, perhaps because the one before it was lost."""
+        return self.record(started(self.run.attempt + 1, lost=lost), pause=pause)
+
+    def resume(self, *settlements: Settlement, pause: str | None = None) -> "Story":
+        """Let an owner take the run that a person lets go on."""
+        told = Event(run_resumed=RunResumed(settlements=settlements))
+        return self.record(started(self.run.attempt + 1), told, pause=pause)
+
+    def wait(self, seconds: int) -> "Story":
+        """Let time pass."""
+        self._waited_s += seconds
+        return self
 
     def _stamp(self, event: Event) -> Event:
         recorded = Event(run_id="07-run", seq=len(self.events) + 1)
         recorded.MergeFrom(event)
-        recorded.time.seconds = START_S + recorded.seq
+        recorded.time.seconds = START_S + recorded.seq + self._waited_s
         self.events.append(recorded)
         return recorded
 
 
-def started(attempt: int, session_seq: int = 0) -> Event:
-    return Event(run_started=RunStarted(owner="me", attempt=attempt, session_seq=session_seq))
+def started(attempt: int, session_seq: int = 0, *, lost: bool = False) -> Event:
+    return Event(
+        run_started=RunStarted(
+            owner="me", attempt=attempt, session_seq=session_seq, owner_lost=lost
+        )
+    )
 
 
 def says(run: Run, text: str, usage: Usage | None = None) -> Event:
@@ -113,6 +132,11 @@ def errs(call_id: str, reason: str = "TOOL_FAILED") -> Event:
     """Return the outcome of a call that does not."""
     error = ToolError(reason=reason, message="no")
     return Event(tool_call_completed=ToolCallCompleted(call_id=call_id, error=error))
+
+
+def unknown(call_id: str) -> Event:
+    """Return the outcome of a call whose runner died."""
+    return Event(effect_unknown=EffectUnknown(call_id=call_id, tool="add"))
 
 
 def _completed(run: Run, message: Message, usage: Usage | None) -> Event:

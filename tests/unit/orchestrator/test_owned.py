@@ -11,9 +11,11 @@ from unit.orchestrator.story import simple
 from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, ClaimRunsRequest, Lease
 from pentad_chassis.clock import FakeClock
+from pentad_chassis.metrics import Metrics
 from pentad_chassis.telemetry import silent_telemetry
 from pentad_orchestrator.config import Config
 from pentad_orchestrator.leases import Leases
+from pentad_orchestrator.metrics import RunMetrics
 from pentad_orchestrator.owned import OwnedRuns
 
 LOG = silent_telemetry("orchestrator").log
@@ -45,6 +47,9 @@ class Driver:
     def cancel(self, reason: str) -> None:
         self.told.append(f"cancel: {reason}")
 
+    def pause(self, reason: str) -> None:
+        self.told.append(f"pause: {reason}")
+
     def revoke(self, reason: str) -> None:
         self.lost = True
         self.told.append(f"revoke: {reason}")
@@ -60,7 +65,14 @@ class Process:
         self.claim.lease.FromSeconds(10)
         self.runs = runs
         config = Config(max_runs=2, lease_s=10.0)
-        self.owned = OwnedRuns(tasks, self._drive, config, self.clock, LOG)  # type: ignore[arg-type]
+        self.owned = OwnedRuns(
+            tasks,
+            self._drive,  # type: ignore[arg-type]
+            config,
+            self.clock,
+            LOG,
+            RunMetrics(Metrics()),
+        )
         self.leases = Leases(direct(runs), self.claim, self.owned, self.clock, LOG)
 
     async def take(self, run_id: str) -> Driver:
@@ -160,3 +172,13 @@ async def test_a_run_that_arrives_at_rest_goes_straight_back() -> None:
 
     assert [lease.run_id for lease in left] == ["07-late"]
     assert made.drivers == []
+
+
+async def test_a_pause_reaches_the_driver_of_its_run_and_no_other() -> None:
+    async with process() as made:
+        first, second = await made.take("07-a"), await made.take("07-b")
+        made.owned.pause("07-a", "lunch")
+        made.owned.pause("07-gone", "lunch")
+
+    assert first.told == ["pause: lunch"]
+    assert second.told == []

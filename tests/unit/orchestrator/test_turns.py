@@ -1,9 +1,10 @@
 """How a call of the executor becomes an event."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from harness.fake_registry import FakeRegistry
 from harness.fake_state import FakeRuns, FakeSessions
 from harness.fakes import direct, fault
 from unit.orchestrator.naps import Naps, patience
@@ -24,6 +25,7 @@ from pentad_chassis.telemetry import silent_telemetry
 from pentad_orchestrator import turns as turns_module
 from pentad_orchestrator.config import Config
 from pentad_orchestrator.conversation import Conversation
+from pentad_orchestrator.executors import Executors
 from pentad_orchestrator.text import TextSink
 from pentad_orchestrator.turns import Turns
 
@@ -58,9 +60,14 @@ class Answers:
         return True
 
 
+def never(address: str) -> NoReturn:
+    raise AssertionError(f"nobody is listed, and {address} was called")
+
+
 def turns(executor: Executor, naps: Naps | None = None) -> Turns:
-    sink = TextSink(direct(FakeRuns()), 60.0, silent_telemetry("orchestrator").log)
-    return Turns(executor, sink, patience(naps))  # type: ignore[arg-type]
+    log = silent_telemetry("orchestrator").log
+    executors = Executors(direct(FakeRegistry()), never, executor, Config(), log)  # type: ignore[arg-type]
+    return Turns(executors, TextSink(direct(FakeRuns()), 60.0, log), patience(naps))
 
 
 def result(*tools: str) -> ExecuteTurnResponse:

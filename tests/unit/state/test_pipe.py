@@ -2,72 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import hiredis
 import pytest
+from harness.fake_server import HANG_UP, FakeServer, echo
 
 from pentad_chassis.telemetry import silent_telemetry
 from pentad_state import pipe as module
 from pentad_state.connection import Address
 from pentad_state.errors import StoreUnavailable
+from pentad_state.metrics import StateMetrics
 from pentad_state.pipe import Pipe
 from pentad_state.store import script
 from pentad_state.waiting import running
 
-Answer = Callable[[list[bytes]], bytes | None]
-HANG_UP = b"hang up"
 
-
-class FakeServer:
-    """Speaks enough of the protocol to misbehave."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.answer: Answer = echo
-        self.reads: list[list[list[bytes]]] = []
-        """Commands, by the read in which they arrived."""
-        self.connections = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator["FakeServer"]:
-        """Listen while the block runs."""
-        server = await asyncio.start_unix_server(self._serve, self.path)
-        try:
-            yield self
-        finally:
-            server.close()
-            for writer in self._writers:
-                writer.close()
-            self.path.unlink()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.add(writer)
-        parser = hiredis.Reader()
-        while data := await reader.read(1 << 20):
-            parser.feed(data)
-            commands: list[list[bytes]] = []
-            while (command := parser.gets()) is not False:
-                commands.append(command)
-            self.reads.append(commands)
-            for command in commands:
-                answer = self.answer(command)
-                if answer == HANG_UP:
-                    break
-                writer.write(answer or b"")
-            else:
-                continue
-            break
-        writer.close()
-        self._writers.discard(writer)
-
-
-def echo(command: list[bytes]) -> bytes | None:
-    return b"$%d\r\n%s\r\n" % (len(command[-1]), command[-1])
+def pipe_to(address: str, reply_s: float) -> Pipe:
+    telemetry = silent_telemetry("state")
+    return Pipe(Address(address), reply_s, telemetry, StateMetrics(telemetry.metrics))
 
 
 @pytest.fixture
@@ -78,7 +31,7 @@ async def server(tmp_path: Path) -> AsyncIterator[FakeServer]:
 
 @pytest.fixture
 async def pipe(server: FakeServer) -> AsyncIterator[Pipe]:
-    opened = Pipe(Address(f"unix://{server.path}"), 0.3, silent_telemetry("state"))
+    opened = pipe_to(f"unix://{server.path}", 0.3)
     async with running(opened.serve()):
         yield opened
 
@@ -164,7 +117,7 @@ async def test_a_store_that_is_not_there_is_said_soon_and_found_when_it_comes(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "s"
-    pipe = Pipe(Address(f"unix://{path}"), 1, silent_telemetry("state"))
+    pipe = pipe_to(f"unix://{path}", 1)
     async with running(pipe.serve()):
         for _ in range(3):
             begun = time.monotonic()
@@ -189,7 +142,7 @@ async def test_what_waits_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 
 async def test_a_stop_leaves_nobody_waiting(server: FakeServer) -> None:
     server.answer = lambda _: None
-    pipe = Pipe(Address(f"unix://{server.path}"), 60, silent_telemetry("state"))
+    pipe = pipe_to(f"unix://{server.path}", 60)
     async with running(pipe.serve()):
         sent = asyncio.ensure_future(pipe.call("ECHO", "x"))
         await asyncio.sleep(0.05)

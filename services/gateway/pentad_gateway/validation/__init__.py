@@ -19,6 +19,8 @@ from pentad_gateway.validation.runs import (
     create_run,
     get_run,
     list_runs,
+    resume_run,
+    settlements_of,
     tail_run,
     wait_run,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "list_runs",
     "list_sessions",
     "name_session",
+    "resume_run",
+    "settlements_of",
     "tail_run",
     "unknown_tools",
     "update_agent",

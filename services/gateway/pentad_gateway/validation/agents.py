@@ -13,7 +13,7 @@ from pentad.gateway.v1.agent_service_pb2 import (
     ListAgentsRequest,
     UpdateAgentRequest,
 )
-from pentad.state.v1.agent_pb2 import Agent, Limits, Rule
+from pentad.state.v1.agent_pb2 import Agent, Limits, Routing, Rule
 from pentad_chassis.errors import FieldViolation
 from pentad_gateway.validation.bounds import (
     AGENT_NAME,
@@ -132,6 +132,8 @@ def _agent(bounds: Bounds, request: CreateAgentRequest | UpdateAgentRequest) -> 
     for i, capability in enumerate(agent.capabilities[:CAPABILITIES]):
         bounds.name(f"agent.capabilities[{i}]", capability, CAPABILITY)
     check_limits(bounds, "agent.limits", agent.limits)
+    if agent.routing not in Routing.values():
+        bounds.broken("agent.routing", "must be one of Routing's values")
     _rules(bounds, agent)
 
 

@@ -9,6 +9,7 @@ from pentad_chassis.errors import FieldViolation
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
 
 AGENT_NAME = r"[a-z][a-z0-9-]{0,62}"
 CAPABILITY = r"[a-z][a-z0-9._-]{0,62}"
@@ -26,6 +27,9 @@ PAGE_SIZE = 500
 
 _DURATION_S = 315_576_000_000
 """Ten thousand years: as far as a Duration is defined."""
+
+_YEAR_1_S, _YEAR_9999_S = -62_135_596_800, 253_402_300_799
+"""As far as a Timestamp is defined."""
 
 
 class Paged(Protocol):
@@ -61,10 +65,10 @@ class Bounds:
             self.broken(field, "must not be empty")
         self.text(field, value, most_bytes)
 
-    def within(self, field: str, value: int, most: int) -> None:
-        """Ask that `value` lie between 0 and `most`."""
-        if not 0 <= value <= most:
-            self.broken(field, f"must be between 0 and {most}")
+    def within(self, field: str, value: int, most: int, least: int = 0) -> None:
+        """Ask that `value` lie between `least` and `most`."""
+        if not least <= value <= most:
+            self.broken(field, f"must be between {least} and {most}")
 
     def count(self, field: str, number: int, most: int, least: int = 0) -> None:
         """Ask that there be between `least` and `most` of something."""
@@ -92,6 +96,13 @@ class Bounds:
             self.broken(field, "must be a valid Duration")
         elif not 0 <= value.seconds * 10**9 + value.nanos <= most_s * 10**9:
             self.broken(field, f"must be between 0 and {most_s} seconds")
+
+    def time(self, field: str, value: "Timestamp", latest_s: float, described: str) -> None:
+        """Ask for a well-formed time no later than `latest_s`, which is as `described`."""
+        if not (_YEAR_1_S <= value.seconds <= _YEAR_9999_S and 0 <= value.nanos < 10**9):
+            self.broken(field, "must be a valid Timestamp")
+        elif value.seconds > latest_s:
+            self.broken(field, f"must be {described}")
 
     def request_id(self, value: str) -> None:
         """Ask for a `request_id` within its bound; an empty one is chosen by the gateway."""

@@ -6,11 +6,13 @@ from pentad.gateway.v1.run_service_pb2 import (
     ExecuteRunRequest,
     GetRunRequest,
     ListRunsRequest,
+    PauseRunRequest,
+    ResumeRunRequest,
     TailRunRequest,
     WaitRunRequest,
 )
 from pentad.gateway.v1.trace_service_pb2 import GetRunTraceRequest
-from pentad.state.v1.run_pb2 import RunSpec, RunStatus, Step
+from pentad.state.v1.run_pb2 import Run, RunSpec, RunStatus, Settlement, Step
 from pentad_chassis.errors import FieldViolation
 from pentad_gateway.validation.agents import check_limits
 from pentad_gateway.validation.bounds import (
@@ -28,15 +30,22 @@ INPUT_BYTES = 256 * KIB
 REASON_BYTES = 1 * KIB
 STEPS = 100
 WAIT_S_MAX = 600
+PRIORITY = 10
+DELAY_DAYS = 365
+CALL_ID_BYTES = 128
+SETTLEMENTS = 100
+SETTLEMENTS_BYTES = 320 * KIB
+"""In all: each stands twice in one append, as what was said and as the call's outcome."""
 
 _NO_PERFORMER = "must be set, or `capability`"
 
 
-def create_run(request: CreateRunRequest | ExecuteRunRequest) -> list[FieldViolation]:
+def create_run(request: CreateRunRequest | ExecuteRunRequest, now_s: float) -> list[FieldViolation]:
     """Return what is wrong with the request."""
     bounds = Bounds()
     if request.HasField("spec"):
         _spec(bounds, request.spec)
+        _start(bounds, request.spec, now_s)
     else:
         bounds.broken("spec", "must be set")
     bounds.request_id(request.request_id)
@@ -77,12 +86,62 @@ def list_runs(request: ListRunsRequest) -> list[FieldViolation]:
     return bounds.violations
 
 
-def cancel_run(request: CancelRunRequest) -> list[FieldViolation]:
+def cancel_run(request: CancelRunRequest | PauseRunRequest) -> list[FieldViolation]:
     """Return what is wrong with the request."""
     bounds = Bounds()
     bounds.run_id(request.run_id)
     bounds.text("reason", request.reason, REASON_BYTES)
     return bounds.violations
+
+
+def resume_run(request: ResumeRunRequest) -> list[FieldViolation]:
+    """Return what is wrong with the request, whatever its run needs."""
+    bounds = Bounds()
+    bounds.run_id(request.run_id)
+    bounds.request_id(request.request_id)
+    bounds.text("reason", request.reason, REASON_BYTES)
+    bounds.count("settlements", len(request.settlements), SETTLEMENTS)
+    if sum(settlement.ByteSize() for settlement in request.settlements) > SETTLEMENTS_BYTES:
+        bounds.broken("settlements", f"must be at most {SETTLEMENTS_BYTES // KIB} KiB in all")
+    settlements = request.settlements[:SETTLEMENTS]
+    bounds.unique("settlements[{}].call_id", [each.call_id for each in settlements])
+    for i, settlement in enumerate(settlements):
+        _settlement(bounds, f"settlements[{i}]", settlement)
+    return bounds.violations
+
+
+def settlements_of(run: Run, request: ResumeRunRequest) -> list[FieldViolation]:
+    """Return which settlements are of calls that the paused run does not ask about."""
+    bounds = Bounds()
+    asked = {effect.call_id for effect in run.status.pause.unknown_effects}
+    for i, settlement in enumerate(request.settlements):
+        if settlement.call_id not in asked:
+            bounds.broken(f"settlements[{i}].call_id", "must be one of the run's unknown effects")
+    return bounds.violations
+
+
+def _settlement(bounds: Bounds, at: str, settlement: Settlement) -> None:
+    bounds.filled(f"{at}.call_id", settlement.call_id, CALL_ID_BYTES)
+    match settlement.WhichOneof("finding"):
+        case "result":
+            if settlement.result.WhichOneof("body") is None:
+                bounds.broken(f"{at}.result", "must have a body")
+            bounds.whole(f"{at}.result", settlement.result, INPUT_BYTES)
+        case "failure":
+            bounds.filled(f"{at}.failure", settlement.failure, REASON_BYTES)
+        case "not_done":
+            if not settlement.not_done:
+                bounds.broken(f"{at}.not_done", "must be true; else leave it out")
+        case _:
+            bounds.broken(at, "must hold `result`, `not_done` or `failure`")
+
+
+def _start(bounds: Bounds, spec: RunSpec, now_s: float) -> None:
+    bounds.within("spec.priority", spec.priority, PRIORITY, -PRIORITY)
+    if spec.HasField("start_time"):
+        latest_s = now_s + DELAY_DAYS * 24 * 3600
+        described = f"at most {DELAY_DAYS} days ahead"
+        bounds.time("spec.start_time", spec.start_time, latest_s, described)
 
 
 def _spec(bounds: Bounds, spec: RunSpec) -> None:

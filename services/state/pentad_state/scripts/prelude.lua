@@ -1,5 +1,5 @@
 -- Stands before every script. States of a run are those of RunStatus.State.
-local QUEUED, RUNNING = 1, 2
+local QUEUED, RUNNING, PAUSED = 1, 2, 6
 
 -- The store's time in milliseconds: the only clock that durable decisions see.
 local function now()
@@ -45,17 +45,55 @@ local function slice(journal, seq, most, bytes)
   return events
 end
 
--- Hands a run to an owner and returns the fence that proves it.
-local function lease(run, ready, leases, id, owner, ms, lease_ms)
-  local fence = redis.call('HINCRBY', run, 'fence', 1)
-  redis.call('HSET', run, 'state', RUNNING, 'owner', owner)
-  redis.call('HSETNX', run, 'started', digits(ms))
-  redis.call('ZREM', ready, id)
-  redis.call('ZADD', leases, digits(ms + lease_ms), id)
-  return fence
+-- A run's place in the schedule is a text: its level (2 digits, a lower one goes first), since when
+-- it waits (13 digits), its id (28 characters), its tenant. In `due` a run waits for its start. In
+-- `ready` its score is its level times LEVEL, plus its turn; of one turn the oldest goes first.
+local LEVEL = 2 ^ 45
+
+local function base(place)
+  return tonumber(string.sub(place, 1, 2)) * LEVEL
+end
+
+-- Gives a run its turn among those of its level: behind its tenant's last one, and no earlier than
+-- behind the turn that is next, so that tenants take turns however much each of them brings.
+local function line_up(ready, turns, place)
+  local from, to = '(' .. digits(base(place)), '(' .. digits(base(place) + LEVEL)
+  local tenant = string.sub(place, 1, 2) .. string.sub(place, 44)
+  local head = redis.call('ZRANGEBYSCORE', ready, from, to, 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  -- Turns that are over say nothing any more; without them `turns` is as long as tenants wait.
+  redis.call('ZREMRANGEBYSCORE', turns, from, head or to)
+  local last = redis.call('ZSCORE', turns, tenant) or head or base(place)
+  local turn = digits(tonumber(last) + 1)
+  redis.call('ZADD', turns, turn, tenant)
+  redis.call('ZADD', ready, turn, place)
+end
+
+-- Puts a run ahead of those that were never begun; one that is asked to stop, ahead of all.
+local function go_ahead(ready, place, asked)
+  redis.call('ZADD', ready, asked and 0 or digits(base(place)), place)
 end
 
 -- Says that the partition of a run has work.
 local function announce(id)
   redis.call('PUBLISH', 'pentad:work', 'ready ' .. string.sub(id, 1, 2))
+end
+
+-- Lets a run wait for its start, or, when that has come, for its turn.
+local function schedule(ready, due, turns, id, place, ms)
+  local start = tonumber(string.sub(place, 3, 15))
+  if start > ms then
+    redis.call('ZADD', due, digits(start), place)
+  else
+    line_up(ready, turns, place)
+  end
+  announce(id)
+end
+
+-- Hands a run to an owner and returns the fence that proves it.
+local function lease(run, leases, id, owner, ms, lease_ms)
+  local fence = redis.call('HINCRBY', run, 'fence', 1)
+  redis.call('HSET', run, 'state', RUNNING, 'owner', owner)
+  redis.call('HSETNX', run, 'started', digits(ms))
+  redis.call('ZADD', leases, digits(ms + lease_ms), id)
+  return fence
 end

@@ -1,12 +1,15 @@
 -- Adds events to a journal. Each is kept behind its time (13 digits) and the tag of the append
 -- that brought it (16 characters), so that a repeat is known for what it is however late it comes.
--- KEYS  run, journal, leases, text of the event before, effects
--- ARGV  id, fence, expected seq, tag, state, status, retention in ms, ms text lives, events...
-local run, journal, leases, text, effects = unpack(KEYS)
+-- KEYS  run, journal, leases, text of the event before, effects, ready, ended
+-- ARGV  id, fence, expected seq, tag, state, status, retention in ms, ms text lives,
+--       whether the events say that the run was resumed (1) and that it needs a person (1), events...
+local run, journal, leases, text, effects, ready, ended = unpack(KEYS)
 local id, fence, tag, status = ARGV[1], ARGV[2], ARGV[4], ARGV[6]
 local expected, state = tonumber(ARGV[3]), tonumber(ARGV[5])
 local retention_ms, text_ms = tonumber(ARGV[7]), ARGV[8]
-local count = #ARGV - 8
+local says_resumed, needs_person = ARGV[9] == '1', ARGV[10] == '1'
+local FIRST = 11
+local count = #ARGV - FIRST + 1
 
 local held = redis.call('HMGET', run, 'state', 'fence', 'seq')
 if not held[1] then
@@ -26,17 +29,50 @@ if seq ~= expected then
   return {'CONFLICT', seq}
 end
 
+-- Lets the run go from its owner's hands, to wait until somebody resumes it. What was asked of it
+-- meanwhile, and did not reach its owner, is not to be slept through.
+local function rest()
+  local asked = redis.call('HMGET', run, 'cancel', 'withdrawn', 'place')
+  local cancel, withdrawn, place = unpack(asked, 1, 3)
+  redis.call('HDEL', run, 'owner', 'pause', 'withdrawn')
+  -- It may rest for longer than a ledger lives by itself.
+  redis.call('PERSIST', effects)
+  if withdrawn and not needs_person then
+    redis.call('HSET', run, 'resumed', withdrawn)
+  end
+  if cancel or (withdrawn and not needs_person) then
+    redis.call('HSET', run, 'state', QUEUED)
+    go_ahead(ready, place, cancel)
+    announce(id)
+  else
+    redis.call('HSET', run, 'state', PAUSED)
+  end
+end
+
+local function finish(ms)
+  local named = redis.call('HMGET', run, 'created', 'tenant')
+  redis.call('HSET', run, 'state', state, 'ended', digits(ms))
+  for _, key in ipairs({run, journal, effects}) do
+    redis.call('PEXPIRE', key, digits(retention_ms))
+  end
+  redis.call('ZADD', ended, digits(ms + retention_ms), stamp(named[1]) .. id .. named[2])
+end
+
 local ms = now()
-for i = 9, #ARGV do
+for i = FIRST, #ARGV do
   redis.call('RPUSH', journal, stamp(ms) .. tag .. ARGV[i])
 end
 redis.call('HSET', run, 'seq', seq + count, 'status', status)
 redis.call('PEXPIRE', text, text_ms)
+if says_resumed then
+  redis.call('HDEL', run, 'resumed')
+end
 if state > RUNNING then
-  redis.call('HSET', run, 'state', state, 'ended', digits(ms))
   redis.call('ZREM', leases, id)
-  for _, key in ipairs({run, journal, effects}) do
-    redis.call('PEXPIRE', key, digits(retention_ms))
+  if state == PAUSED then
+    rest()
+  else
+    finish(ms)
   end
 end
 redis.call('PUBLISH', 'pentad:runs', id)

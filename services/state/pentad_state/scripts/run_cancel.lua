@@ -1,19 +1,22 @@
 -- Records that a run is to end, and says so to whoever can end it.
--- KEYS  run, ready
+-- KEYS  run, ready, due
 -- ARGV  id, tenant, reason
-local run, ready = unpack(KEYS)
+local run, ready, due = unpack(KEYS)
 local id, tenant, reason = unpack(ARGV)
 
-local held = redis.call('HMGET', run, 'tenant', 'state', 'owner')
+local held = redis.call('HMGET', run, 'tenant', 'state', 'owner', 'place')
 if held[1] ~= tenant then
   return {'GONE'}
 end
-local state = tonumber(held[2])
-if state <= RUNNING then
+local state, place = tonumber(held[2]), held[4]
+if state == QUEUED or state == RUNNING or state == PAUSED then
   redis.call('HSETNX', run, 'cancel', reason)
 end
-if state == QUEUED then
-  redis.call('ZADD', ready, 0, id)
+if state == QUEUED or state == PAUSED then
+  -- Only an owner writes to a journal: it waits for one, also when it rested.
+  redis.call('HSET', run, 'state', QUEUED)
+  redis.call('ZREM', due, place)
+  go_ahead(ready, place, true)
   announce(id)
 elseif state == RUNNING then
   redis.call('PUBLISH', 'pentad:work', 'cancel ' .. id .. ' ' .. held[3])

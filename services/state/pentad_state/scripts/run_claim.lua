@@ -1,14 +1,15 @@
 -- Hands a run that waits, or whose lease has expired, to an owner.
 -- KEYS  run, journal, ready, leases
--- ARGV  id, owner, lease in ms, at most this many events, at most this many bytes of them
+-- ARGV  id, its place in ready, owner, lease in ms, at most this many events, at most this many
+--       bytes of them
 local run, journal, ready, leases = unpack(KEYS)
-local id, owner, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local id, place, owner, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local held = redis.call('HMGET', run, 'state', 'seq', 'cancel')
+local held = redis.call('HMGET', run, 'state', 'seq', 'cancel', 'pause', 'resumed')
 local state = tonumber(held[1] or '')
 if state ~= QUEUED and state ~= RUNNING then
-  -- Its keys are gone or it has ended: nobody shall be offered it again.
-  redis.call('ZREM', ready, id)
+  -- Its keys are gone, or it rests or has ended: nobody shall be offered it again.
+  redis.call('ZREM', ready, place)
   redis.call('ZREM', leases, id)
   return {'GONE'}
 end
@@ -17,6 +18,8 @@ local expiry = redis.call('ZSCORE', leases, id)
 if expiry and tonumber(expiry) > ms then
   return {'TAKEN'}
 end
-local fence = lease(run, ready, leases, id, owner, ms, lease_ms)
-local events = slice(journal, 0, tonumber(ARGV[4]), tonumber(ARGV[5]))
-return {'CLAIMED', fence, tonumber(held[2]), held[3], events}
+redis.call('ZREM', ready, place)
+local fence = lease(run, leases, id, owner, ms, lease_ms)
+local events = slice(journal, 0, tonumber(ARGV[5]), tonumber(ARGV[6]))
+local lost = state == RUNNING and 1 or 0
+return {'CLAIMED', fence, tonumber(held[2]), lost, held[3], held[4], held[5], events}

@@ -1,9 +1,11 @@
 -- Records a run; a repeat of the same request finds it.
--- KEYS  run, journal, ready, leases, index
--- ARGV  id, tenant, fingerprint, head, event, owner, lease in ms (0: none), ms that a run lives at most
-local run, journal, ready, leases, index = unpack(KEYS)
+-- KEYS  run, journal, ready, leases, index, due, turns
+-- ARGV  id, tenant, fingerprint, head, event, owner, lease in ms (0: none), level, start in ms
+--       (0: now), latest start in ms from now, at most this many runs that wait
+local run, journal, ready, leases, index, due, turns = unpack(KEYS)
 local id, tenant, fingerprint, head, event, owner = unpack(ARGV, 1, 6)
-local lease_ms, live_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local lease_ms, level, start = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local ahead_ms, most = tonumber(ARGV[10]), tonumber(ARGV[11])
 
 if redis.call('EXISTS', run) == 1 then
   if redis.call('HGET', run, 'fingerprint') ~= fingerprint then
@@ -13,17 +15,22 @@ if redis.call('EXISTS', run) == 1 then
 end
 
 local ms = now()
+if start > ms + ahead_ms then
+  return {'FAR'}
+end
+local claimed = lease_ms > 0 and start <= ms
+if not claimed and redis.call('ZCARD', ready) + redis.call('ZCARD', due) >= most then
+  return {'FULL'}
+end
+local place = level .. stamp(math.max(start, ms)) .. id .. tenant
 redis.call('HSET', run, 'tenant', tenant, 'fingerprint', fingerprint, 'head', head,
-  'created', digits(ms), 'seq', 1, 'fence', 0, 'state', QUEUED)
+  'created', digits(ms), 'place', place, 'seq', 1, 'fence', 0, 'state', QUEUED)
 redis.call('DEL', journal)
 redis.call('RPUSH', journal, stamp(ms) .. string.rep('0', 16) .. event)
 redis.call('ZADD', index, 0, stamp(ms) .. id)
-redis.call('ZREMRANGEBYLEX', index, '-', '(' .. stamp(ms - live_ms))
-redis.call('PEXPIRE', index, digits(live_ms))
-if lease_ms > 0 then
-  lease(run, ready, leases, id, owner, ms, lease_ms)
+if claimed then
+  lease(run, leases, id, owner, ms, lease_ms)
 else
-  redis.call('ZADD', ready, digits(ms), id)
-  announce(id)
+  schedule(ready, due, turns, id, place, ms)
 end
 return {'CREATED', redis.call('HGETALL', run)}
