@@ -1,27 +1,52 @@
 """Runs do what a simple model of them does, whatever the order of steps."""
 
+import time
 from dataclasses import dataclass, field
 
 import pytest
 from harness.engines import SINGLE
 from harness.machines import LONG_S, SETTINGS, SHORT_S, CoreMachine
-from harness.runs import DONE, TENANT, TURN, TURN_DONE, by, tail
+from harness.runs import (
+    COMPLETED,
+    DONE,
+    GOES_ON,
+    NOTHING,
+    PARKED,
+    PAUSED,
+    RESTS,
+    RUNNING,
+    TENANT,
+    TURN,
+    TURN_DONE,
+    by,
+    tail,
+)
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from pentad.state.v1.event_pb2 import Event, RunCreated
+from pentad.state.v1.event_pb2 import Event, RunCreated, RunResumed
 from pentad.state.v1.run_pb2 import RunSpec, RunStatus
 from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease, TextPiece
-from pentad_state.errors import RequestIdReused, SeqConflict, StaleFence
+from pentad_state.errors import RequestIdReused, RunNotPaused, SeqConflict, StaleFence
 
-QUEUED, RUNNING = RunStatus.STATE_QUEUED, RunStatus.STATE_RUNNING
-COMPLETED = RunStatus.STATE_COMPLETED
+QUEUED, HELD = RunStatus.STATE_QUEUED, RunStatus.STATE_RUNNING
+ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
 
-REQUESTS = st.sampled_from(["r1", "r2", "r3", "r4"])
+ASKED = (0, 0)
+"""Where a run stands that is to be cancelled or to rest."""
+
+REQUESTS = st.sampled_from(["r1", "r1", "r2"])
 PRINTS = st.sampled_from([b"a", b"b"])
 OWNERS = st.sampled_from(["one", "two"])
 LEASES = st.sampled_from([SHORT_S, LONG_S])
 TEXTS = st.sampled_from(["a", "ö", "🙂🙂"])
+REASONS = st.sampled_from(["", "why", "ünd"])
+DELAYS = st.sampled_from([None, None, None, SHORT_S, LONG_S])
+STATUSES = st.sampled_from([RUNNING, PAUSED, PAUSED, PAUSED, PARKED, COMPLETED])
+STALE = st.sampled_from([0, 0, 0, 0, 1, 2])
+"""How old a fence is; mostly it is the right one, or nothing would ever come of a run."""
+ASTRAY = st.sampled_from([0, 0, 0, 0, -1, 1])
+"""How far off an expected place is."""
 
 
 @dataclass
@@ -40,37 +65,76 @@ class ModelRun:
 
     run_id: str
     fingerprint: bytes
+    level: int
+    delayed: bool
+    """Its start is far ahead."""
+    rank: tuple[int, int] = (0, 0)
+    """Where it waits: its level, and whether it goes behind those that were begun."""
     kinds: list[str] = field(default_factory=lambda: ["run_created"])
     texts: dict[int, str] = field(default_factory=dict)
     state: RunStatus.State.ValueType = QUEUED
     fence: int = 0
     expired: bool = False
+    lost: bool = False
+    """It was taken from an owner whose lease had expired."""
     cancel: str | None = None
+    pause: str | None = None
+    resumed: str | None = None
+    withdrawn: str | None = None
+    resumes: set[str] = field(default_factory=set)
     appends: list[Appended] = field(default_factory=list)
 
     @property
     def claimable(self) -> bool:
-        return self.state == QUEUED or (self.state == RUNNING and self.expired)
+        if self.state == QUEUED:
+            return not (self.delayed and self.rank[1])
+        return self.state == HELD and self.expired
 
     @property
     def lease(self) -> Lease:
         return Lease(run_id=self.run_id, fence=self.fence)
 
     def take(self, lease_s: float) -> None:
-        self.state, self.fence, self.expired = RUNNING, self.fence + 1, lease_s == SHORT_S
+        self.lost = self.state == HELD
+        self.state, self.fence, self.expired = HELD, self.fence + 1, lease_s == SHORT_S
+
+    def rest(self, *, parked: bool) -> None:
+        withdrawn = None if parked else self.withdrawn
+        self.pause = self.withdrawn = None
+        if withdrawn is not None:
+            self.resumed = withdrawn
+        goes_on = withdrawn is not None or self.cancel is not None
+        self.state = QUEUED if goes_on else RESTING
+        self.rank = (self.level, 0) if self.cancel is None else ASKED
 
 
 class RunMachine(CoreMachine):
-    """Creates, claims, appends, renews, releases and cancels, with good and with bad arguments."""
+    """Does with runs all that can be done, with good and with bad arguments."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.model: dict[str, ModelRun] = {}
         self.count = 0
 
-    @rule(request=REQUESTS, fingerprint=PRINTS, lease_s=st.none() | LEASES)
-    def create(self, request: str, fingerprint: bytes, lease_s: float | None) -> None:
-        made = RunCreated(tenant=TENANT, spec=RunSpec(agent="echo", input=request))
+    @rule(
+        request=REQUESTS,
+        fingerprint=PRINTS,
+        lease_s=st.none() | LEASES,
+        priority=st.sampled_from([0, 0, 10, -10]),
+        delay_s=DELAYS,
+    )
+    def create(
+        self,
+        request: str,
+        fingerprint: bytes,
+        lease_s: float | None,
+        priority: int,
+        delay_s: float | None,
+    ) -> None:
+        spec = RunSpec(agent="echo", input=request, priority=priority)
+        if delay_s == LONG_S or (delay_s and not lease_s):  # a short one may be over already
+            spec.start_time.FromMilliseconds(int((time.time() + delay_s) * 1000))
+        made = RunCreated(tenant=TENANT, spec=spec)
         claim = None if lease_s is None else by("creator", lease_s)
         known = self.model.get(request)
         step = self.core.runs.create(request, fingerprint, made, claim)
@@ -80,9 +144,12 @@ class RunMachine(CoreMachine):
             return
         run, held, created = self.run(step)
         assert created == (known is None)
-        assert (held is not None) == (created and claim is not None)
+        delayed = delay_s == LONG_S
+        assert (held is not None) == (created and claim is not None and not delayed)
         if known is None:
-            self.model[request] = known = ModelRun(run.run_id, fingerprint)
+            level = 11 - priority
+            known = ModelRun(run.run_id, fingerprint, level, delayed, rank=(level, 1))
+            self.model[request] = known
             if held is not None and lease_s is not None:
                 known.take(lease_s)
                 self.check_claim(known, held)
@@ -93,30 +160,34 @@ class RunMachine(CoreMachine):
     def claim(self, owner: str, limit: int, lease_s: float) -> None:
         self.core.schedule.missed()  # have it look everywhere now
         claimable = {run.run_id: run for run in self.model.values() if run.claimable}
-        expired = sum(run.expired for run in claimable.values())
+        expired = sum(run.state == HELD for run in claimable.values())
+        ranks = sorted(run.rank for run in claimable.values() if run.state == QUEUED)
 
         claimed, _ = self.run(self.core.schedule.poll(by(owner, lease_s), limit, 0))
 
         taken = [claimable[held.lease.run_id] for held in claimed]
         assert len({run.run_id for run in taken}) == len(taken) == min(limit, len(claimable))
-        assert sum(run.expired for run in taken) == min(limit, expired)
+        waited = [run.rank for run in taken if run.state == QUEUED]
+        assert len(waited) == len(taken) - min(limit, expired)
+        assert waited == ranks[: len(waited)]
         for run, held in zip(taken, claimed, strict=True):
             run.take(lease_s)
             self.check_claim(run, held)
         self.expire()
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), back=st.integers(0, 2), off=st.integers(-1, 1), end=st.booleans())
-    def append(self, data: st.DataObject, back: int, off: int, *, end: bool) -> None:
+    @rule(data=st.data(), back=STALE, off=ASTRAY, status=STATUSES)
+    def append(self, data: st.DataObject, back: int, off: int, status: RunStatus) -> None:
         run = self.pick(data)
-        events = [TURN, TURN_DONE][: data.draw(st.integers(1, 2))] + ([DONE] if end else [])
+        events = [TURN, TURN_DONE][: data.draw(st.integers(1, 2))]
+        events += [GOES_ON] if run.resumed is not None and data.draw(st.booleans()) else []
+        events += {ENDED: [DONE], RESTING: [RESTS]}.get(status.state, [])
         lease = Lease(run_id=run.run_id, fence=run.fence - back)
         seq = max(len(run.kinds) + off, 1)
-        status = RunStatus(state=COMPLETED if end else RUNNING)
         self.count += 1
         append_id = f"a{self.count}"
         step = self.core.runs.append(lease, seq, append_id, copies(events), status)
-        if run.state != RUNNING or back:
+        if run.state != HELD or back:
             with pytest.raises(StaleFence):
                 self.run(step)
         elif seq != len(run.kinds):
@@ -127,7 +198,30 @@ class RunMachine(CoreMachine):
             assert [e.seq for e in recorded] == [seq + i for i in range(1, len(events) + 1)]
             run.kinds += [str(e.WhichOneof("kind")) for e in events]
             run.appends.append(Appended(seq, append_id, recorded, lease))
-            run.state = COMPLETED if end else RUNNING
+            if GOES_ON in events:
+                run.resumed = None
+            if status.state == RESTING:
+                run.rest(parked=status == PARKED)
+            else:
+                run.state = status.state
+
+    @precondition(lambda self: self.obedient())
+    @rule(data=st.data(), parked=st.booleans())
+    def obey(self, data: st.DataObject, *, parked: bool) -> None:
+        """An owner journals that a run goes on, and lets it rest as it was asked to."""
+        run = data.draw(st.sampled_from(self.obedient()))
+        rests = run.pause is not None or run.withdrawn is not None
+        events = [GOES_ON] * (run.resumed is not None) + [RESTS] * rests
+        status = (PARKED if parked else PAUSED) if rests else RUNNING
+        self.count += 1
+        step = self.core.runs.append(
+            run.lease, len(run.kinds), f"a{self.count}", copies(events), status
+        )
+        self.run(step)
+        run.kinds += [str(e.WhichOneof("kind")) for e in events]
+        run.resumed = None
+        if rests:
+            run.rest(parked=parked)
 
     @precondition(lambda self: any(run.appends for run in self.model.values()))
     @rule(data=st.data())
@@ -140,50 +234,90 @@ class RunMachine(CoreMachine):
                 done.seq,
                 done.append_id,
                 copies(done.events),
-                RunStatus(state=RUNNING),
+                RUNNING,
             )
         )
 
         assert again == done.events
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), back=st.integers(0, 1), lease_s=LEASES)
+    @rule(data=st.data(), back=STALE, lease_s=LEASES)
     def renew(self, data: st.DataObject, back: int, lease_s: float) -> None:
         run = self.pick(data)
         lease = Lease(run_id=run.run_id, fence=run.fence - back)
 
-        lost, cancels = self.run(self.core.leases.renew(by("any", lease_s), [lease]))
+        lost, asked = self.run(self.core.leases.renew(by("any", lease_s), [lease]))
 
-        if run.state == RUNNING and not back:
+        if run.state == HELD and not back:
             assert lost == []
-            assert [c.reason for c in cancels] == ([] if run.cancel is None else [run.cancel])
+            assert [c.reason for c in asked.cancels] == ([] if run.cancel is None else [run.cancel])
+            assert [p.reason for p in asked.pauses] == ([] if run.pause is None else [run.pause])
             run.expired = lease_s == SHORT_S
         else:
-            assert (lost, cancels) == ([run.run_id], [])
+            assert (lost, asked) == ([run.run_id], NOTHING)
         self.expire()
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), back=st.integers(0, 1))
+    @rule(data=st.data(), back=STALE)
     def release(self, data: st.DataObject, back: int) -> None:
         run = self.pick(data)
 
         self.run(self.core.leases.release([Lease(run_id=run.run_id, fence=run.fence - back)]))
 
-        if run.state == RUNNING and not back:
+        if run.state == HELD and not back:
             run.state, run.expired = QUEUED, False
+            asked = (run.cancel, run.pause) != (None, None)
+            run.rank = ASKED if asked else (run.level, 0)
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), reason=st.sampled_from(["", "why", "ünd"]))
+    @rule(data=st.data(), reason=REASONS)
     def cancel(self, data: st.DataObject, reason: str) -> None:
         run = self.pick(data)
 
         self.run(self.core.runs.request_cancel(TENANT, run.run_id, reason))
 
-        if run.state != COMPLETED and run.cancel is None:
+        if run.state != ENDED and run.cancel is None:
             run.cancel = reason
+        if run.state in {QUEUED, RESTING}:
+            run.state, run.rank = QUEUED, ASKED
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), text=TEXTS, back=st.integers(0, 1), off=st.integers(0, 1))
+    @rule(data=st.data(), reason=REASONS)
+    def pause(self, data: st.DataObject, reason: str) -> None:
+        run = self.pick(data)
+
+        self.run(self.core.runs.request_pause(TENANT, run.run_id, reason))
+
+        if run.state in {QUEUED, HELD}:
+            run.pause = reason if run.pause is None else run.pause
+            run.withdrawn = None
+        if run.state == QUEUED:
+            run.rank = ASKED
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), resume_id=st.sampled_from(["1", "2", "3", "4"]), reason=REASONS)
+    def resume(self, data: st.DataObject, resume_id: str, reason: str) -> None:
+        run = self.pick(data)
+        step = self.core.runs.resume(TENANT, run.run_id, resume_id, RunResumed(reason=reason))
+        if resume_id in run.resumes:
+            self.run(step)
+            return
+        if run.state != RESTING and (run.state == ENDED or run.pause is None):
+            with pytest.raises(RunNotPaused):
+                self.run(step)
+            return
+        self.run(step)
+        run.resumes.add(resume_id)
+        if run.state == HELD:
+            run.withdrawn = reason
+        elif run.cancel is None:
+            run.rank = (run.level, 1)
+        if run.state == RESTING:
+            run.state, run.resumed = QUEUED, reason
+        run.pause = None
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), text=TEXTS, back=STALE, off=st.integers(0, 1))
     def say(self, data: st.DataObject, text: str, back: int, off: int) -> None:
         run = self.pick(data)
         seq = len(run.kinds)
@@ -194,13 +328,13 @@ class RunMachine(CoreMachine):
 
         self.run(self.core.runs.append_text([piece]))
 
-        if run.state == RUNNING and not back and not off:
+        if run.state == HELD and not back and not off:
             run.texts[seq] = before + text
 
-    @precondition(lambda self: any(run.state == COMPLETED for run in self.model.values()))
+    @precondition(lambda self: any(run.state == ENDED for run in self.model.values()))
     @rule(data=st.data())
     def read_to_the_end(self, data: st.DataObject) -> None:
-        ended = [run for run in self.model.values() if run.state == COMPLETED]
+        ended = [run for run in self.model.values() if run.state == ENDED]
         run = data.draw(st.sampled_from(ended))
 
         events = self.run(tail(self.core, run.run_id))
@@ -222,11 +356,20 @@ class RunMachine(CoreMachine):
             assert fingerprint == run.fingerprint
             assert stored.status.state == run.state
             assert stored.last_seq == len(run.kinds)
-            wanted = run.cancel is not None and run.state != COMPLETED
-            assert stored.cancel_requested == wanted
+            assert stored.cancel_requested == (run.cancel is not None and run.state != ENDED)
+            assert stored.pause_requested == (run.pause is not None and run.state != ENDED)
+            assert stored.status.HasField("pause") == (run.state == RESTING)
 
     def pick(self, data: st.DataObject) -> ModelRun:
         return self.model[data.draw(st.sampled_from(sorted(self.model)))]
+
+    def obedient(self) -> list[ModelRun]:
+        """Runs whose owners have something to journal."""
+        return [
+            run
+            for run in self.model.values()
+            if run.state == HELD and (run.pause, run.withdrawn, run.resumed) != (None, None, None)
+        ]
 
     def check_claim(self, run: ModelRun, held: ClaimedRun) -> None:
         assert held.lease == run.lease
@@ -235,6 +378,11 @@ class RunMachine(CoreMachine):
         assert [e.seq for e in held.events] == list(range(1, len(run.kinds) + 1))
         assert held.cancel_requested == (run.cancel is not None)
         assert held.cancel_reason == (run.cancel or "")
+        assert held.pause_requested == (run.pause is not None)
+        assert held.pause_reason == (run.pause or "")
+        assert held.HasField("resumed") == (run.resumed is not None)
+        assert held.resumed.reason == (run.resumed or "")
+        assert held.owner_lost == run.lost
 
 
 def copies(events: list[Event]) -> list[Event]:

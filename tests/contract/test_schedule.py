@@ -8,6 +8,7 @@ from harness.engines import ask
 from harness.runs import (
     COMPLETED,
     DONE,
+    NOTHING,
     STARTED,
     TENANT,
     TURN,
@@ -32,16 +33,16 @@ from pentad_state.partitions import key, partition_of_run
 async def test_a_claim_hands_out_the_run_with_its_journal(core: StateCore) -> None:
     run = await create(core)
 
-    (held,), cancels = await core.schedule.poll(by("one"), 10, 0)
+    (held,), asked = await core.schedule.poll(by("one"), 10, 0)
 
-    assert cancels == []
+    assert asked == NOTHING
     assert held.lease.run_id == run.run_id
     assert held.lease.fence == 1
     assert held.last_seq == 1
     assert [event.WhichOneof("kind") for event in held.events] == ["run_created"]
     assert held.events[0].run_created.spec == run.spec
     assert not held.cancel_requested
-    assert (await core.schedule.poll(by("two"), 10, 0)) == ([], [])
+    assert (await core.schedule.poll(by("two"), 10, 0)) == ([], NOTHING)
     now, _ = await core.runs.get(TENANT, run.run_id)
     assert now.status.state == RunStatus.STATE_RUNNING
 
@@ -76,7 +77,7 @@ async def test_a_poll_that_waits_is_woken_by_new_work(core: StateCore) -> None:
 async def test_a_poll_returns_empty_handed_after_its_wait(core: StateCore) -> None:
     begun = time.monotonic()
 
-    assert await core.schedule.poll(by("one"), 1, 0.2) == ([], [])
+    assert await core.schedule.poll(by("one"), 1, 0.2) == ([], NOTHING)
 
     assert 0.2 <= time.monotonic() - begun < 1
 
@@ -122,8 +123,8 @@ async def test_a_renewed_lease_does_not_expire(core: StateCore) -> None:
 
     for _ in range(4):
         await asyncio.sleep(0.15)
-        assert await core.leases.renew(by("one", 0.3), [held.lease]) == ([], [])
-        assert await core.schedule.poll(by("two"), 1, 0) == ([], [])
+        assert await core.leases.renew(by("one", 0.3), [held.lease]) == ([], NOTHING)
+        assert await core.schedule.poll(by("two"), 1, 0) == ([], NOTHING)
 
 
 async def test_an_owner_may_go_on_with_an_expired_lease_that_nobody_took(core: StateCore) -> None:
@@ -133,8 +134,8 @@ async def test_an_owner_may_go_on_with_an_expired_lease_that_nobody_took(core: S
 
     await append(core, held.lease, 1, STARTED)
 
-    assert await core.leases.renew(by("one"), [held.lease]) == ([], [])
-    assert await core.schedule.poll(by("two"), 1, 0) == ([], [])
+    assert await core.leases.renew(by("one"), [held.lease]) == ([], NOTHING)
+    assert await core.schedule.poll(by("two"), 1, 0) == ([], NOTHING)
 
 
 async def test_a_released_run_is_handed_out_before_newer_ones(core: StateCore) -> None:
@@ -164,7 +165,7 @@ async def test_runs_whose_keys_are_gone_are_offered_once_and_never_again(
         ask(engine, "DEL", key(p, "run", run_id), key(p, "journal", run_id))
         ask(engine, "ZADD", key(p, "leases"), 1, held.lease.run_id)
 
-    assert await core.schedule.poll(by("two"), 10, 1.2) == ([], [])
+    assert await core.schedule.poll(by("two"), 10, 1.2) == ([], NOTHING)
 
     for run_id in (waiting.run_id, held.lease.run_id):
         p = partition_of_run(run_id)
@@ -180,12 +181,12 @@ async def test_an_owner_hears_of_a_cancel_at_once(core: StateCore) -> None:
 
     begun = time.monotonic()
     await core.runs.request_cancel(TENANT, held.lease.run_id, "enough")
-    runs, cancels = await waiting
+    runs, asked = await waiting
 
     assert time.monotonic() - begun < 0.5
     assert runs == []
-    assert [(c.run_id, c.reason) for c in cancels] == [(held.lease.run_id, "enough")]
-    assert await other == ([], [])
+    assert [(c.run_id, c.reason) for c in asked.cancels] == [(held.lease.run_id, "enough")]
+    assert await other == ([], NOTHING)
 
 
 async def test_a_cancel_between_two_polls_comes_with_the_next(core: StateCore) -> None:
@@ -194,10 +195,10 @@ async def test_a_cancel_between_two_polls_comes_with_the_next(core: StateCore) -
 
     await core.runs.request_cancel(TENANT, held.lease.run_id, "enough")
     await asyncio.sleep(0.05)
-    _, cancels = await core.schedule.poll(by("one"), 0, 0)
+    _, asked = await core.schedule.poll(by("one"), 0, 0)
 
-    assert [c.run_id for c in cancels] == [held.lease.run_id]
-    assert await core.schedule.poll(by("one"), 0, 0) == ([], [])
+    assert [c.run_id for c in asked.cancels] == [held.lease.run_id]
+    assert await core.schedule.poll(by("one"), 0, 0) == ([], NOTHING)
 
 
 async def test_a_queued_run_that_is_to_be_cancelled_is_handed_out_first(core: StateCore) -> None:

@@ -27,6 +27,18 @@ async def test_spans_come_back_by_start_time_and_once(core: StateCore, engine: s
     assert 0 < ttl <= 3600 * 1000
 
 
+async def test_a_span_that_was_told_before_its_end_comes_back_once(core: StateCore) -> None:
+    begun, ended, lost = span(1), span(1), span(2)
+    ended.end_time.CopyFrom(Timestamp(seconds=1_800_000_009))
+
+    await core.traces.record([begun, lost])
+    assert await core.traces.get(TRACE) == [begun, lost]
+    await core.traces.record([ended])
+    await core.traces.record([begun])
+
+    assert await core.traces.get(TRACE) == [ended, lost]
+
+
 async def test_a_trace_is_bounded(core: StateCore) -> None:
     for first in range(0, 3000, 500):
         await core.traces.record([span(n) for n in range(first, first + 500)])

@@ -13,13 +13,19 @@ from pentad.state.v1 import session_service_pb2 as sessions_pb
 from pentad.state.v1 import trace_service_pb2 as traces_pb
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2_grpc import AgentServiceServicer
-from pentad.state.v1.event_pb2 import Event
+from pentad.state.v1.event_pb2 import Event, RunResumed
 from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import Run, RunStatus
 from pentad.state.v1.run_service_pb2_grpc import RunServiceServicer
 from pentad.state.v1.session_service_pb2_grpc import SessionServiceServicer
 from pentad.state.v1.trace_service_pb2_grpc import TraceServiceServicer
-from pentad_chassis.errors import Aborted, AlreadyExists, NotFound, Unavailable
+from pentad_chassis.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
 
 EVENTS_AT_ONCE = 3
 """Fewer than any journal a test seeds, so that every takeover reads one in pieces."""
@@ -43,7 +49,12 @@ class StoredRun:
     fence: int = 0
     expires_at: float = 0.0
     cancel_reason: str | None = None
-    signalled: bool = False
+    pause_reason: str | None = None
+    resumed: RunResumed | None = None
+    """What the next owner is to journal."""
+    resumes: set[str] = field(default_factory=set)
+    signalled: set[str] = field(default_factory=set)
+    """What its owner was told between renewals."""
 
     @property
     def kinds(self) -> list[str]:
@@ -55,7 +66,13 @@ class StoredRun:
 
     @property
     def free(self) -> bool:
-        return not self.ended and (not self.owner or time.monotonic() >= self.expires_at)
+        expired = not self.owner or time.monotonic() >= self.expires_at
+        asked = self.cancel_reason is not None or self.resumed is not None
+        return not self.ended and expired and (not self.paused or asked)
+
+    @property
+    def paused(self) -> bool:
+        return self.run.status.state == RunStatus.STATE_PAUSED
 
 
 class FakeRuns(RunServiceServicer):
@@ -128,8 +145,9 @@ class FakeRuns(RunServiceServicer):
             free = [s for s in self.runs.values() if s.free] if self.claimable else []
             runs = [_claim(stored, request.claim) for stored in free[: request.limit]]
             cancels = self._cancels(request.claim.owner)
-            if runs or cancels or time.monotonic() >= ends_at:
-                return runs_pb.ClaimRunsResponse(runs=runs, cancels=cancels)
+            pauses = self._pauses(request.claim.owner)
+            if runs or cancels or pauses or time.monotonic() >= ends_at:
+                return runs_pb.ClaimRunsResponse(runs=runs, cancels=cancels, pauses=pauses)
             await asyncio.sleep(0.005)
             self._check(request.claim.owner)
 
@@ -140,7 +158,7 @@ class FakeRuns(RunServiceServicer):
         lost = []
         for lease in request.leases:
             stored = self.runs[lease.run_id]
-            if stored.fence != lease.fence or stored.ended:
+            if stored.fence != lease.fence or stored.ended or stored.paused:
                 lost.append(lease.run_id)
             else:
                 stored.expires_at = _expiry(request.claim)
@@ -152,7 +170,7 @@ class FakeRuns(RunServiceServicer):
         self._check()
         for lease in request.leases:
             stored = self.runs[lease.run_id]
-            if stored.fence == lease.fence:
+            if stored.fence == lease.fence and not stored.paused:
                 stored.owner = ""
                 self.released.append(lease.run_id)
         return runs_pb.ReleaseRunsResponse()
@@ -171,6 +189,11 @@ class FakeRuns(RunServiceServicer):
         recorded = [_stamp(stored, event) for event in request.events]
         stored.appends[request.append_id] = recorded
         stored.run.status.CopyFrom(request.status)
+        if any(event.HasField("run_resumed") for event in recorded):
+            stored.resumed = None
+        if stored.paused:
+            stored.owner, stored.pause_reason = "", None
+            stored.run.pause_requested = False
         if self.lost_answers:
             self.lost_answers -= 1
             raise fault(Unavailable, "STORE_UNAVAILABLE")
@@ -190,12 +213,33 @@ class FakeRuns(RunServiceServicer):
         self, request: runs_pb.RequestCancelRequest, context: object
     ) -> runs_pb.RequestCancelResponse:
         self._check()
-        if request.run_id not in self.runs:
-            raise fault(NotFound, "RUN_NOT_FOUND")
-        stored = self.runs[request.run_id]
+        stored = self._found(request.run_id)
         stored.cancel_reason = stored.cancel_reason or request.reason
         stored.run.cancel_requested = not stored.ended
         return runs_pb.RequestCancelResponse(run=stored.run)
+
+    async def RequestPause(
+        self, request: runs_pb.RequestPauseRequest, context: object
+    ) -> runs_pb.RequestPauseResponse:
+        self._check()
+        stored = self._found(request.run_id)
+        if not stored.ended and not stored.paused:
+            stored.pause_reason = stored.pause_reason or request.reason
+            stored.run.pause_requested = True
+        return runs_pb.RequestPauseResponse(run=stored.run)
+
+    async def ResumeRun(
+        self, request: runs_pb.ResumeRunRequest, context: object
+    ) -> runs_pb.ResumeRunResponse:
+        self._check()
+        stored = self._found(request.run_id)
+        if request.resume_id not in stored.resumes:
+            if not stored.paused:
+                raise fault(FailedPrecondition, "RUN_NOT_PAUSED")
+            stored.resumes.add(request.resume_id)
+            stored.resumed = request.resumed
+            stored.run.status.state = RunStatus.STATE_QUEUED
+        return runs_pb.ResumeRunResponse(run=stored.run)
 
     def seed(self, run_id: str, *events: Event) -> StoredRun:
         """Put a run with a journal so far into the schedule, as left by an owner that died."""
@@ -218,14 +262,35 @@ class FakeRuns(RunServiceServicer):
             self.refused += 1
             raise fault(Unavailable, "STORE_UNAVAILABLE")
 
+    def _found(self, run_id: str) -> StoredRun:
+        if run_id not in self.runs:
+            raise fault(NotFound, "RUN_NOT_FOUND")
+        return self.runs[run_id]
+
     def _cancels(self, owner: str) -> list[runs_pb.CancelSignal]:
-        signals = []
-        for stored in self.runs.values():
-            if stored.owner == owner and stored.cancel_reason is not None and not stored.signalled:
-                stored.signalled = True
-                signal = runs_pb.CancelSignal(run_id=stored.run.run_id, reason=stored.cancel_reason)
-                signals.append(signal)
-        return signals
+        return [
+            runs_pb.CancelSignal(run_id=stored.run.run_id, reason=stored.cancel_reason or "")
+            for stored in self._to_signal(owner, "cancel")
+        ]
+
+    def _pauses(self, owner: str) -> list[runs_pb.PauseSignal]:
+        return [
+            runs_pb.PauseSignal(run_id=stored.run.run_id, reason=stored.pause_reason or "")
+            for stored in self._to_signal(owner, "pause")
+        ]
+
+    def _to_signal(self, owner: str, what: str) -> list[StoredRun]:
+        """Return the owner's runs of which something is asked, each once."""
+        asked = [
+            stored
+            for stored in self.runs.values()
+            if stored.owner == owner
+            and getattr(stored, f"{what}_reason") is not None
+            and what not in stored.signalled
+        ]
+        for stored in asked:
+            stored.signalled.add(what)
+        return asked
 
 
 def _stamp(stored: StoredRun, event: Event) -> Event:
@@ -240,15 +305,21 @@ def _stamp(stored: StoredRun, event: Event) -> Event:
 
 
 def _claim(stored: StoredRun, claim: runs_pb.Claim) -> runs_pb.ClaimedRun:
+    lost = bool(stored.owner)
     stored.fence += 1
     stored.owner = claim.owner
     stored.expires_at = _expiry(claim)
+    stored.signalled.clear()
     return runs_pb.ClaimedRun(
         lease=runs_pb.Lease(run_id=stored.run.run_id, fence=stored.fence),
         events=stored.events[:EVENTS_AT_ONCE],
         last_seq=len(stored.events),
         cancel_requested=stored.cancel_reason is not None,
         cancel_reason=stored.cancel_reason or "",
+        owner_lost=lost,
+        pause_requested=stored.pause_reason is not None,
+        pause_reason=stored.pause_reason or "",
+        resumed=stored.resumed,
     )
 
 

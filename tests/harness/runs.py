@@ -9,25 +9,41 @@ from pentad.state.v1.event_pb2 import (
     Event,
     RunCompleted,
     RunCreated,
+    RunPaused,
+    RunResumed,
     RunStarted,
     TurnCompleted,
     TurnRestarted,
     TurnStarted,
 )
 from pentad.state.v1.message_pb2 import Message
-from pentad.state.v1.run_pb2 import Run, RunSpec, RunStatus
+from pentad.state.v1.run_pb2 import Pause, Run, RunSpec, RunStatus, UnknownEffect
 from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
 from pentad_state.core import StateCore
+from pentad_state.leases import Asked
 
 TENANT = "acme"
+SPEC = RunSpec(agent="echo", input="hello")
 RUNNING = RunStatus(state=RunStatus.STATE_RUNNING)
 COMPLETED = RunStatus(state=RunStatus.STATE_COMPLETED, output="done", turns=1)
+ASKED_TO_PAUSE = Pause(reason="PAUSE_REQUESTED", message="somebody asked for it")
+PAUSED = RunStatus(state=RunStatus.STATE_PAUSED, pause=ASKED_TO_PAUSE)
+IN_DOUBT = Pause(
+    reason="EFFECT_OUTCOME_UNKNOWN",
+    unknown_effects=[UnknownEffect(call_id="run.1.0", tool="send")],
+)
+PARKED = RunStatus(state=RunStatus.STATE_PAUSED, pause=IN_DOUBT)
 
 STARTED = Event(run_started=RunStarted(owner="one", attempt=1))
 TURN = Event(turn_started=TurnStarted(step="run", turn=1))
 TURN_AGAIN = Event(turn_restarted=TurnRestarted(step="run", turn=1, attempt=2))
 TURN_DONE = Event(turn_completed=TurnCompleted(step="run", turn=1, message=Message(text="hi")))
 DONE = Event(run_completed=RunCompleted(output="done"))
+RESTS = Event(run_paused=RunPaused(pause=ASKED_TO_PAUSE))
+GOES_ON = Event(run_resumed=RunResumed(reason="go"))
+
+NOTHING = Asked([], [])
+"""No word for an owner."""
 
 _append_ids = count()
 
@@ -45,10 +61,9 @@ def by(owner: str, lease_s: float = 10.0) -> Claim:
 
 
 async def create(
-    core: StateCore, request_id: str = "r1", *, tenant: str = TENANT, session_id: str = ""
+    core: StateCore, request_id: str = "r1", *, tenant: str = TENANT, spec: RunSpec = SPEC
 ) -> Run:
     """Put a run into the schedule."""
-    spec = RunSpec(agent="echo", input="hello", session_id=session_id)
     created = RunCreated(tenant=tenant, spec=spec)
     run, _, _ = await core.runs.create(request_id, b"print", created, None)
     return run
@@ -56,7 +71,7 @@ async def create(
 
 async def claimed(core: StateCore, request_id: str = "r1", owner: str = "one") -> ClaimedRun:
     """Create a run that its creator holds."""
-    created = RunCreated(tenant=TENANT, spec=RunSpec(agent="echo", input="hello"))
+    created = RunCreated(tenant=TENANT, spec=SPEC)
     _, held, _ = await core.runs.create(request_id, b"print", created, by(owner))
     assert held is not None
     return held

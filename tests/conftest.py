@@ -1,0 +1,57 @@
+"""Fixtures of the system tests: whole suites, in one process and in five."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness.suite import Kit, Suite, Topology, example_agents
+
+SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5"}
+"""Runs whose owner died are taken over sooner than by default."""
+
+TOPOLOGIES: tuple[Topology, ...] = ("one", "five")
+
+
+@pytest.fixture(scope="session", params=TOPOLOGIES)
+def suite(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Suite]:
+    """A suite that tests share: they leave it as healthy as they found it."""
+    shared = Suite(request.param, tmp_path_factory.mktemp(request.param) / "data")
+    shared.start()
+    yield shared
+    assert shared.is_running, f"the shared suite ended:\n{shared.tail_of_log()}"
+    assert shared.stop() == 0
+
+
+@pytest.fixture
+async def kit(suite: Suite) -> AsyncIterator[Kit]:
+    """The shared suite's public API, with the agents of the examples applied."""
+    async with suite.open() as opened:
+        await opened.apply(*example_agents())
+        yield opened
+
+
+@pytest.fixture(params=TOPOLOGIES)
+def new_suite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Suite]]:
+    """Makes suites that tests may kill, with an environment of their own."""
+    made: list[Suite] = []
+
+    def make(**environment: str) -> Suite:
+        made.append(Suite(request.param, tmp_path / f"data-{len(made)}", environment))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        if each.is_running:
+            each.kill9()
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite of five processes, each of which tests may kill."""
+    shared = Suite("five", tmp_path_factory.mktemp("five") / "data", SOON)
+    shared.start()
+    yield shared
+    assert shared.stop() == 0
