@@ -1,0 +1,148 @@
+"""A run of the chaos, from its first process to its verdict."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.agents import IDLER, agents
+from chaos.book import Book
+from chaos.client import Caller
+from chaos.injector import Injector
+from chaos.judge import Findings, Judge, pickup_s
+from chaos.ledger import REFUSED
+from chaos.persistence import Deadline, persist
+from chaos.person import Person
+from chaos.schedule import plan
+from chaos.stage import Stage, open_stage
+from harness.builders import ask
+from harness.suite import Kit
+from pydantic import SecretStr
+
+from pentad_cli.connection import Client, Connection, open_client
+
+_START_S = 60.0
+_HEAL_S = 90.0
+"""After the last blow everything has to come to its end within this time."""
+
+_JUDGE_S = 90.0
+_IDLE_RUNS = 20
+_TELL_S = 10.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted."""
+
+    seconds: float
+    seed: int
+    clients: int = 8
+    lease_s: float = 2.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    order: Order
+    injections: dict[str, int]
+    missed: int
+    """Blows that met a process that was dead at the moment."""
+
+    settled: int
+    """Calls of which a person had to say whether they took place."""
+
+    refused: int
+    """Parcels that the carrier had already, sent again by a runner that had been asleep."""
+
+    idle_pickups_s: list[float]
+    """Of runs before the first blow, one after the other."""
+
+    findings: Findings
+
+    @property
+    def right(self) -> bool:
+        """Whether every promise was kept."""
+        return not any(self.findings.wrong().values())
+
+
+async def carry_out(
+    order: Order, folder: Path, tell: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Have it all happen in a folder, within a bound that follows from the order."""
+    async with (
+        open_stage(folder, order.lease_s) as stage,
+        open_public(stage) as one,
+        open_public(stage) as other,
+    ):
+        tell("starting")
+        await prepare(one)
+        idle = await _pickups_idle(one)
+        book, injector = Book(), Injector(stage)
+        await _strike_under_load(order, book, injector, (one, other), stage, tell)
+        tell("judging")
+        judge = Judge(one, book, stage.ledger, injector.blows, Deadline(_JUDGE_S))
+        findings = await judge.judge()
+        findings.deaths += [d for replica in stage.replicas.values() for d in replica.deaths]
+        return Outcome(
+            order=order,
+            injections=dict(injector.by_kind.most_common()),
+            missed=injector.missed,
+            settled=sum(len(entry.settled) for entry in book.entries),
+            refused=stage.ledger.count()[REFUSED].total(),
+            idle_pickups_s=idle,
+            findings=findings,
+        )
+
+
+@asynccontextmanager
+async def open_public(stage: Stage) -> AsyncIterator[Client]:
+    """Connect to the public API, on both gateways."""
+    connection = Connection(
+        address=stage.address, api_key=SecretStr(stage.key), breaker_reset_s=0.5
+    )
+    async with open_client(connection) as client:
+        yield client
+
+
+async def prepare(client: Client) -> None:
+    """Return once the suite works."""
+    await persist(Deadline(_START_S), lambda: Kit(client).apply(*agents()))
+    bound = Deadline(_START_S)
+    await persist(bound, lambda: Kit(client).execute(ask(IDLER), "first"))
+
+
+async def _strike_under_load(
+    order: Order,
+    book: Book,
+    injector: Injector,
+    clients: tuple[Client, Client],
+    stage: Stage,
+    tell: Callable[[str], None],
+) -> None:
+    person = Person(stage, book)
+    schedule = plan(order.seed, order.seconds, stage.targets, order.lease_s)
+    until, bound = Deadline(order.seconds), Deadline(order.seconds + _HEAL_S)
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(_tell_on(book, injector, tell))
+        async with asyncio.TaskGroup() as work:
+            work.create_task(injector.carry_out(schedule))
+            for number in range(order.clients):
+                client = clients[number % 2]
+                caller = Caller(client, book, person, f"client{number}", order.seed)
+                work.create_task(caller.work(until, bound))
+        telling.cancel()
+
+
+async def _tell_on(book: Book, injector: Injector, tell: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(_TELL_S)
+        ended = sum(entry.ended for entry in book.entries)
+        tell(f"{len(injector.blows)} injections, {len(book.entries)} runs, {ended} ended")
+
+
+async def _pickups_idle(client: Client) -> list[float]:
+    kit = Kit(client)
+    found = [await kit.execute(ask(IDLER), f"idle{n}") for n in range(_IDLE_RUNS)]
+    return [pickup_s(events) for events in found]
