@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 BASE ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench clean
+.PHONY: help install up demo test test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock mutations bench bench-hop bench-overload clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ $(BIN)/.installed: requirements.lock $(MEMBERS:%=%/pyproject.toml)
 install: $(BIN)/.installed ## Install everything into .venv
 
 up: install ## Start the suite; Ctrl-C stops it
-	@$(BIN)/pentad up
+	@$(BIN)/pentad up --files examples/data
 
 demo: install ## Run a five-service job over a real CSV, and show its trace
 	@$(BIN)/python examples/demo.py
@@ -72,8 +72,18 @@ lock: install ## Pin every dependency anew in requirements.lock
 		$(foreach m,protos chassis state tools executor orchestrator gateway allinone cli,--no-emit-package pentad-$(m)) \
 		--upgrade -o requirements.lock requirements-dev.txt
 
+mutations: install ## Check that taking a safeguard out turns the tests red
+	$(BIN)/python tests/mutations/run.py
+
 bench: install ## Measure a simple run beside a bare gRPC chain
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench
+
+bench-hop: install ## Measure what the chassis costs on a hop
+	$(BIN)/python -m bench.hop
+
+bench-overload: install ## Ask three times too much of a suite
+	$(BIN)/python -m bench.overload
+	$(BIN)/python -m bench.overload --processes
 
 clean: ## Remove what was installed and built; data under .pentad stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/out
