@@ -14,8 +14,8 @@ from harness.http_server import Exchange, serving_http
 from harness.openai_server import Turn, chunks, problem_with
 
 API_KEY = "sk-chaos"
-_PAUSE_S = 0.015
-_WORDS = 60
+_PAUSE_S = 0.02
+_WORDS = 200
 
 
 @asynccontextmanager

@@ -10,7 +10,15 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
-from harness.engines import PASSWORD, Node, Trio, await_true, running_cluster, running_sentinels
+from harness.engines import (
+    PASSWORD,
+    Cluster,
+    Node,
+    Trio,
+    await_true,
+    running_cluster,
+    running_sentinels,
+)
 from harness.fakes import until
 from harness.runs import RUNNING, by, claimed, create
 from pydantic import SecretStr
@@ -105,8 +113,8 @@ async def under_load(core: StateCore) -> AsyncIterator[None]:
         assert 1 + len(turns) - writer.acknowledged in {0, 1}
 
 
-def replicated(trio: Trio, **settings: Any) -> Config:
-    return Config(redis_url=SecretStr(trio.url), durability="replicated", **settings)
+def replicated(store: Cluster | Trio, **settings: Any) -> Config:
+    return Config(redis_url=SecretStr(store.url), durability="replicated", **settings)
 
 
 async def is_woken(core: StateCore) -> None:
@@ -198,6 +206,17 @@ async def test_a_primary_falls_under_load(falls: Callable[[Trio], None]) -> None
         async with open_core(trio.url, config, silent_telemetry("state")) as core:
             async with under_load(core):
                 await asyncio.to_thread(falls, trio)
+            await is_woken(core)
+
+
+async def test_a_primary_of_a_cluster_dies_under_load() -> None:
+    with running_cluster(replicated=True) as cluster:
+        config = replicated(cluster, reply_s=1.0, replica_wait_s=0.3)
+        async with open_core(cluster.url, config, silent_telemetry("state")) as core:
+            async with under_load(core):
+                cluster.nodes[0].kill()
+                await asyncio.to_thread(await_true, cluster.has_another_primary, "another primary")
+                await asyncio.to_thread(cluster.nodes[0].start)
             await is_woken(core)
 
 

@@ -298,6 +298,7 @@ async def test_a_pause_outlives_its_owner(core: StateCore) -> None:
 
     assert held.owner_lost
     assert held.pause_reason == "lunch"
+    await create(core, "urgent", spec=RunSpec(agent="echo", priority=10))
     await core.leases.release([held.lease])
     again = await take_one(core)
     assert not again.owner_lost, "it was handed back"

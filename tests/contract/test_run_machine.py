@@ -21,6 +21,7 @@ from harness.runs import (
     by,
     tail,
 )
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
@@ -34,6 +35,9 @@ ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
 
 ASKED = (0, 0)
 """Where a run stands that is to be cancelled or to rest."""
+
+LARGE = settings(SETTINGS, max_examples=60)
+"""For the noun with most states."""
 
 REQUESTS = st.sampled_from(["r1", "r1", "r2"])
 PRINTS = st.sampled_from([b"a", b"b"])
@@ -156,6 +160,7 @@ class RunMachine(CoreMachine):
         assert run.run_id == known.run_id
         self.expire()
 
+    @precondition(lambda self: self.model)
     @rule(owner=OWNERS, limit=st.integers(1, 3), lease_s=LEASES)
     def claim(self, owner: str, limit: int, lease_s: float) -> None:
         self.core.schedule.missed()  # have it look everywhere now
@@ -270,22 +275,16 @@ class RunMachine(CoreMachine):
             run.rank = ASKED if asked else (run.level, 0)
 
     @precondition(lambda self: self.model)
-    @rule(data=st.data(), reason=REASONS)
-    def cancel(self, data: st.DataObject, reason: str) -> None:
+    @rule(data=st.data(), reason=REASONS, pause=st.sampled_from([True, True, True, False]))
+    def ask(self, data: st.DataObject, reason: str, *, pause: bool) -> None:
+        """Pauses for the most part: a run that is cancelled does not do much any more."""
         run = self.pick(data)
+        if pause:
+            self.pause(run, reason)
+        else:
+            self.cancel(run, reason)
 
-        self.run(self.core.runs.request_cancel(TENANT, run.run_id, reason))
-
-        if run.state != ENDED and run.cancel is None:
-            run.cancel = reason
-        if run.state in {QUEUED, RESTING}:
-            run.state, run.rank = QUEUED, ASKED
-
-    @precondition(lambda self: self.model)
-    @rule(data=st.data(), reason=REASONS)
-    def pause(self, data: st.DataObject, reason: str) -> None:
-        run = self.pick(data)
-
+    def pause(self, run: ModelRun, reason: str) -> None:
         self.run(self.core.runs.request_pause(TENANT, run.run_id, reason))
 
         if run.state in {QUEUED, HELD}:
@@ -293,6 +292,14 @@ class RunMachine(CoreMachine):
             run.withdrawn = None
         if run.state == QUEUED:
             run.rank = ASKED
+
+    def cancel(self, run: ModelRun, reason: str) -> None:
+        self.run(self.core.runs.request_cancel(TENANT, run.run_id, reason))
+
+        if run.state != ENDED and run.cancel is None:
+            run.cancel = reason
+        if run.state in {QUEUED, RESTING}:
+            run.state, run.rank = QUEUED, ASKED
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), resume_id=st.sampled_from(["1", "2", "3", "4"]), reason=REASONS)
@@ -391,4 +398,4 @@ def copies(events: list[Event]) -> list[Event]:
 
 @pytest.mark.parametrize("engine", SINGLE, indirect=True)
 def test_runs_follow_the_model(engine: str) -> None:
-    run_state_machine_as_test(lambda: RunMachine(engine), settings=SETTINGS)  # type: ignore[arg-type] # a factory will do
+    run_state_machine_as_test(lambda: RunMachine(engine), settings=LARGE)  # type: ignore[arg-type] # a factory will do

@@ -131,16 +131,10 @@ class Node:
 
 
 class Cluster:
-    """Primaries that share the slots."""
+    """Three primaries that share the slots, perhaps with a replica each."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        self.nodes = [
-            Node(
-                stack, "valkey", *_SETTINGS, *_WITH_PASSWORD, "--cluster-enabled", "yes",
-                "--cluster-port", "{node.bus}", "--cluster-node-timeout", "2000",
-            )
-            for _ in range(3)
-        ]  # fmt: skip
+    def __init__(self, stack: ExitStack, *, replicated: bool) -> None:
+        self.nodes = [self._node(stack) for _ in range(3)]
         self.url = f"redis+cluster://{_LOGIN}@" + ",".join(
             f"127.0.0.1:{node.port}" for node in self.nodes
         )
@@ -148,13 +142,40 @@ class Cluster:
         for i, node in enumerate(self.nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
             node.ask("CLUSTER", "ADDSLOTSRANGE", starts[i], starts[i + 1] - 1)
-            first = self.nodes[0]
-            node.ask("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus)
-        await_true(self._is_whole, "a whole cluster")
+            self._introduce(node)
+        await_true(lambda: all(map(self._is_whole, self.nodes)), "a whole cluster")
+        self.replicas = [self._follower(stack, node) for node in self.nodes if replicated]
 
-    def _is_whole(self) -> bool:
-        infos = [str(node.ask("CLUSTER", "INFO")) for node in self.nodes]
-        return all("cluster_state:ok" in i and "cluster_size:3" in i for i in infos)
+    def has_another_primary(self) -> bool:
+        """Return whether the first node's replica has its slots."""
+        replica = self.replicas[0]
+        return _facts(replica)["role"] == "master" and self._is_whole(replica)
+
+    def _node(self, stack: ExitStack) -> Node:
+        return Node(
+            stack, "valkey", *_SETTINGS, *_WITH_PASSWORD, "--cluster-enabled", "yes",
+            "--cluster-port", "{node.bus}", "--cluster-node-timeout", "1500",
+            "--repl-diskless-sync-delay", "0",
+        )  # fmt: skip
+
+    def _follower(self, stack: ExitStack, primary: Node) -> Node:
+        follower = self._node(stack)
+        self._introduce(follower)
+        name = primary.ask("CLUSTER", "MYID").decode()
+        await_true(lambda: follower.ask("CLUSTER", "REPLICATE", name), "an acquaintance")
+        await_true(lambda: _facts(follower)["master_link_status"] == "up", "a replica")
+        return follower
+
+    def _introduce(self, node: Node) -> None:
+        node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus)
+
+    def _is_whole(self, node: Node) -> bool:
+        info = str(node.ask("CLUSTER", "INFO"))
+        return "cluster_state:ok" in info and "cluster_size:3" in info
+
+
+def _facts(node: Node) -> dict[str, Any]:
+    return dict(node.ask("INFO", "replication"))
 
 
 class Trio:
@@ -196,7 +217,7 @@ class Trio:
         return not known["address"].endswith(f":{self.primary.port}") and known["status"] == "ok"
 
     def _followers(self) -> int:
-        return int(self.primary.ask("INFO", "replication")["connected_slaves"])
+        return int(_facts(self.primary)["connected_slaves"])
 
     def _is_agreed(self) -> bool:
         known = [each.ask("INFO", "sentinel")["master0"] for each in self.sentinels]
@@ -204,10 +225,10 @@ class Trio:
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Run three primaries while the block runs."""
+def running_cluster(*, replicated: bool = False) -> Iterator[Cluster]:
+    """Run three primaries while the block runs, and a replica of each if asked to."""
     with ExitStack() as stack:
-        yield Cluster(stack)
+        yield Cluster(stack, replicated=replicated)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from simulation.people import GIVEN_UP, answer_of
 from simulation.store import Stored
 
 from pentad.state.v1.event_pb2 import ToolCallCompleted
-from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import RunStatus
 from pentad_orchestrator import plan
 
@@ -37,21 +36,18 @@ def judge(world: "World") -> None:
             world.watch.violated(f"{stored.run.run_id} does not end: it is {_standing(stored)}")
     for what, keys in world.outside.keys.items():
         if len(keys) > 1:
-            world.watch.violated(f"{what} was put under several keys: {sorted(keys)}")
+            world.watch.violated(f"{what} was done under several keys: {sorted(keys)}")
 
 
 def _ending(world: "World", stored: Stored) -> None:
     run_id, status = stored.run.run_id, stored.run.status
     if plan.status(plan.fold(stored.journal)) != status:
         world.watch.violated(f"{run_id}: its status is not what its journal tells")
-    said = world.sessions.messages.get(stored.run.spec.session_id, [])
-    asked = [i for i, m in enumerate(said) if m.text == stored.run.spec.input]
     match status.state:
         case RunStatus.STATE_COMPLETED:
             if status.output != answer_of(run_id):
                 world.watch.violated(f"{run_id} says {status.output!r}")
-            if stored.run.spec.session_id and len(asked) != 1:
-                world.watch.violated(f"{run_id} stands {len(asked)} times in its session")
+            _conversation(world, stored)
         case RunStatus.STATE_FAILED:
             reason = status.failure.reason
             alone = reason == "RUN_POISONED" and stored.lost < plan.OWNERS_LOST_MAX
@@ -60,9 +56,17 @@ def _ending(world: "World", stored: Stored) -> None:
         case RunStatus.STATE_CANCELLED:
             if status.cancel_reason != stored.cancel:
                 world.watch.violated(f"{run_id} was cancelled and nobody asked for it")
-    for i in asked:
-        if [m.role for m in said[i : i + 2]] != [Message.ROLE_USER, Message.ROLE_ASSISTANT]:
-            world.watch.violated(f"{run_id}: its question and its answer are apart")
+
+
+def _conversation(world: "World", stored: Stored) -> None:
+    """A session holds a completed run's question once, and the answer right behind it."""
+    run_id, spec = stored.run.run_id, stored.run.spec
+    if not spec.session_id:
+        return
+    said = world.sessions.messages.get(spec.session_id, [])
+    asked = [i for i, message in enumerate(said) if message.text == spec.input]
+    if len(asked) != 1 or said[asked[0] + 1].text != answer_of(run_id):
+        world.watch.violated(f"{run_id} stands {len(asked)} times in its session")
 
 
 def _calls(world: "World", stored: Stored) -> None:

@@ -6,6 +6,7 @@ whose callbacks are kept until it goes on, timers among them, as after SIGSTOP a
 """
 
 import asyncio
+import gc
 import random
 import selectors
 from collections import deque
@@ -168,9 +169,7 @@ class _Idle(selectors.SelectSelector):
         super().__init__()
         self._loop = loop
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Stuck
         self._loop.jump(max(timeout, 0.0))
@@ -200,8 +199,9 @@ def _task(
 def virtual(seed: int) -> Iterator[VirtualLoop]:
     """Have a loop; inside the block all clocks show its time, and chance follows the seed."""
     loop = VirtualLoop()
-    chance = random.getstate()
+    chance, collecting = random.getstate(), gc.isenabled()
     random.seed(seed)
+    gc.disable()  # a third of the time; and what is collected may clean up, whenever that is
     try:
         with (
             patch("time.time", loop.time),
@@ -212,3 +212,5 @@ def virtual(seed: int) -> Iterator[VirtualLoop]:
     finally:
         random.setstate(chance)
         loop.close()
+        if collecting:
+            gc.enable()

@@ -9,7 +9,16 @@ from simulation.loop import Process, current
 from simulation.network import Network
 from simulation.watch import Watch
 
-from pentad_tools.tool import NOT_DONE, UNKNOWN, Checked, Done, Effect, ToolContext, ToolFailed, tool
+from pentad_tools.tool import (
+    NOT_DONE,
+    UNKNOWN,
+    Checked,
+    Done,
+    Effect,
+    ToolContext,
+    ToolFailed,
+    tool,
+)
 
 _TIMEOUT_S = 20.0
 NAMES = ("look", "put", "send", "shout")
@@ -24,12 +33,13 @@ class Outside:
     watch: Watch
     effects: Counter[str] = field(default_factory=Counter)
     keys: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """What was put where: by call the keys that came."""
+    """By what a model asked for once, the keys under which it was done."""
     attempts: Counter[str] = field(default_factory=Counter)
     _acting: defaultdict[str, list[Process]] = field(default_factory=lambda: defaultdict(list))
 
-    async def act(self, key: str, *, once: bool) -> str:
+    async def act(self, what: str, key: str, *, once: bool) -> str:
         """Take a while, have the effect in the midst of it, and say so."""
+        self.keys[what].add(key)
         self.watch.call_executed(key)
         self.attempts[key] += 1
         chance = self.network.chance("act", key, self.attempts[key])
@@ -37,7 +47,7 @@ class Outside:
         self._acting[key].append(process)
         try:
             await asyncio.sleep(_while(chance.random()))
-            if chance.random() < 0.1:  # noqa: PLR2004 - now and then
+            if chance.random() < 0.1:
                 raise ToolFailed("it would not")
             self.effects[key] += 1
             self.watch.note(f"{key} took place")
@@ -67,25 +77,25 @@ def _while(drawn: float) -> float:
 @tool(effect=Effect.PURE, timeout_s=_TIMEOUT_S)
 async def look(what: str, context: ToolContext) -> str:
     """Look."""
-    return await outside.get().act(context.idempotency_key, once=False)
+    return await outside.get().act(what, context.idempotency_key, once=False)
 
 
 @tool(effect=Effect.IDEMPOTENT, timeout_s=_TIMEOUT_S)
 async def put(what: str, context: ToolContext) -> str:
     """Put something where its key says."""
-    outside.get().keys[what].add(context.idempotency_key)
-    return await outside.get().act(context.idempotency_key, once=False)
+    return await outside.get().act(what, context.idempotency_key, once=False)
 
 
 @tool(effect=Effect.ONCE, timeout_s=_TIMEOUT_S)
 async def send(what: str, context: ToolContext) -> str:
     """Send something, which can be looked up."""
-    return await outside.get().act(context.idempotency_key, once=True)
+    return await outside.get().act(what, context.idempotency_key, once=True)
 
 
 @send.check
 async def was_sent(what: str, context: ToolContext) -> Checked:
     """Look it up."""
+    del what  # the key alone tells
     await asyncio.sleep(0.05)
     return outside.get().look(context.idempotency_key)
 
@@ -93,7 +103,7 @@ async def was_sent(what: str, context: ToolContext) -> Checked:
 @tool(effect=Effect.ONCE, timeout_s=_TIMEOUT_S)
 async def shout(what: str, context: ToolContext) -> str:
     """Shout something, which nobody can look up."""
-    return await outside.get().act(context.idempotency_key, once=True)
+    return await outside.get().act(what, context.idempotency_key, once=True)
 
 
 TOOLS = (look, put, send, shout)

@@ -51,7 +51,7 @@ class Models(ExecutorServiceServicer):
         self._watch.turn_executed(request.run_id, request.turn)
         chance = self._network.next_chance("model", request.run_id, request.turn)
         await asyncio.sleep(chance.expovariate(1.0))
-        if chance.random() < 0.05:  # noqa: PLR2004 - now and then
+        if chance.random() < 0.05:
             error = Unavailable("the model is away")
             error.reason = "MODEL_UNAVAILABLE"
             raise error
@@ -62,7 +62,7 @@ class Models(ExecutorServiceServicer):
         yield ExecuteTurnResponse(result=TurnResult(message=message, model="chance"))
 
     def _message(self, request: ExecuteTurnRequest, chance: Random) -> Message:
-        if request.turn > 1 and chance.random() < 0.3:  # noqa: PLR2004 - so that runs have some turns
+        if request.turn > 1 and chance.random() < 0.3:
             return Message(text=answer_of(request.run_id))
         calls = []
         for index in range(chance.randint(1, _CALLS_MAX)):
@@ -96,7 +96,7 @@ class Client:
         async def create() -> str:
             return (await self._orchestrator.CreateRun(request, timeout=_CALL_S)).run.run_id
 
-        times = 1 + (chance.random() < 0.3)  # noqa: PLR2004 - now and then
+        times = 1 + (chance.random() < 0.3)
         answers = await asyncio.gather(*(until_heard(create) for _ in range(times)))
         if len({*answers}) > 1:
             self._watch.violated(f"request {request_id} made {answers}")
@@ -109,7 +109,7 @@ class Client:
                 await asyncio.sleep(chance.uniform(0, 20))
                 pause = RequestPauseRequest(tenant=TENANT, run_id=answers[0], reason="lunch")
                 await until_heard(lambda: self._state.RequestPause(pause, timeout=_CALL_S))
-                if chance.random() < 0.5:  # noqa: PLR2004 - half of them think twice
+                if chance.random() < 0.5:
                     await self._take_back(answers[0])
         return answers[0]
 
@@ -171,7 +171,7 @@ class Operator:
             return None
         if isinstance(finding, Done):
             settlement.result.text = str(finding.result)
-        elif finding is NOT_DONE and self._network.next_chance("operator", key).random() < 0.7:  # noqa: PLR2004 - mostly
+        elif finding is NOT_DONE and self._network.next_chance("operator", key).random() < 0.7:
             settlement.not_done = True
         else:
             settlement.failure = GIVEN_UP
@@ -200,8 +200,8 @@ def spec_of(chance: Random, number: int) -> RunSpec:
     spec.limits.max_turns = chance.choice([4, 10, 12])
     spec.limits.max_tool_calls = chance.choice([8, 24, 30])
     spec.limits.turn_timeout.FromSeconds(20)
-    if chance.random() < 0.1:  # noqa: PLR2004 - now and then
+    if chance.random() < 0.1:
         spec.limits.wall_time.FromSeconds(chance.choice([5, 20, 60]))
-    if chance.random() < 0.4:  # noqa: PLR2004 - often
+    if chance.random() < 0.4:
         spec.session_id = f"talk-{chance.randint(1, 2)}"
     return spec  # type: ignore[no-any-return] # it is what was made above

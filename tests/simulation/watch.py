@@ -44,9 +44,7 @@ class Watch:
         self.runs[run_id] = plan.begin(event)
         self.note(f"{run_id} created")
 
-    def appended(
-        self, fence: int, request: AppendEventsRequest, recorded: Sequence[Event]
-    ) -> None:
+    def appended(self, fence: int, request: AppendEventsRequest, recorded: Sequence[Event]) -> None:
         """A journal grew: by its latest owner only, and by what can follow."""
         run_id = request.lease.run_id
         run = self.runs[run_id]

@@ -16,11 +16,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from simulation.judge import judge
 from simulation.ledger import Agents, Ledger, Registry, Sessions
 from simulation.loop import Process, VirtualLoop, virtual
-from simulation.network import CALM, Network, Weather, Wire
+from simulation.network import CALM, Network, Weather
 from simulation.outside import NAMES, TOOLS, Outside, outside
 from simulation.people import Client, Models, Operator, spec_of
 from simulation.store import Rules, Runs
 from simulation.watch import Watch
+from simulation.wire import Wire
 
 from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
 from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
@@ -57,9 +58,7 @@ _ORCHESTRATOR = OrchestratorConfig(
     executors_poll_s=60.0,
     drain_grace_s=3.0,
 )
-_TOOLS = ToolsConfig(
-    address="tools", state_address="state", notebook_dir=Path(), drain_grace_s=3.0
-)
+_TOOLS = ToolsConfig(address="tools", state_address="state", notebook_dir=Path(), drain_grace_s=3.0)
 _ERROR = 40
 
 
@@ -308,7 +307,9 @@ class World:
     def _telemetry(self, name: str) -> Telemetry:
         """Return telemetry of which only errors matter: each tells of a defect."""
         spans = SpanBuffer(name)
-        return Telemetry(name, open_log(name, _ERROR, self._log), Tracer(ALWAYS_OFF, spans.add), spans)
+        return Telemetry(
+            name, open_log(name, _ERROR, self._log), Tracer(ALWAYS_OFF, spans.add), spans
+        )
 
     def _listen(self) -> None:
         agent = Agent(name="clerk", revision=1, model="chance:1", tools=NAMES)

@@ -56,14 +56,16 @@ class Journal:
             events += await self._patience.until_answered(
                 partial(self._list_behind, len(events)), what="ListEvents"
             )
+        if len(events) > self._last_seq:
+            # It grew meanwhile, and not by us: whoever took the run over may even have ended it.
+            raise self._gone("SEQ_CONFLICT")
         return events
 
     async def _list_behind(self, seq: int) -> Sequence[Event]:
         request = ListEventsRequest(run_id=self.lease.run_id, after_seq=seq)
         response = await self._runs.ListEvents(request, timeout=_TIMEOUT_S)
         if not response.events:
-            self.revoke("RUN_NOT_FOUND")
-            raise LeaseLost("RUN_NOT_FOUND")
+            raise self._gone("RUN_NOT_FOUND")
         return response.events
 
     async def append(self, events: Sequence[Event], status: RunStatus) -> Sequence[Event]:
@@ -93,8 +95,7 @@ class Journal:
             recorded = await self._patience.until_answered(call, what="AppendEvents")
         except ServiceError as error:
             if error.reason in _LOST:
-                self.revoke(error.reason)
-                raise LeaseLost(error.reason) from error
+                raise self._gone(error.reason) from error
             raise
         self._last_seq += len(recorded)
         self._ahead_s = seconds(recorded[-1].time) - self._clock.monotonic()
@@ -103,6 +104,10 @@ class Journal:
     def revoke(self, reason: str) -> None:
         """Refuse every append from here on."""
         self._lost_because = self._lost_because or reason
+
+    def _gone(self, reason: str) -> LeaseLost:
+        self.revoke(reason)
+        return LeaseLost(reason)
 
     @property
     def lost(self) -> bool:

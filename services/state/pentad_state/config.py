@@ -30,7 +30,7 @@ class Config(Settings, env_prefix="PENTAD_STATE_"):
     replicas: int = Field(default=1, ge=1)
     """Replicas that must have a write before it is acknowledged, where it is `replicated`."""
 
-    replica_wait_s: float = Field(default=1.0, gt=0)
+    replica_wait_s: float = Field(default=1.0, ge=0.01)
     """How long they may take before the write fails with DURABILITY_NOT_REACHED."""
 
     engine_start_s: float = Field(default=60.0, gt=0)

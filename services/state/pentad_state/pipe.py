@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
@@ -68,12 +67,13 @@ class Pipe:
         await failpoint(f"state.{script.name}.before")
         mark = _mark_beside(keys[0]) if self._copies and script.is_lasting else ""
         rest = (len(keys), *keys, *args)
-        send = partial(self._enqueue, asking=asking, mark=mark)
+        by_name = packed("EVALSHA", script.sha, *rest)
         try:
-            reply = await send(packed("EVALSHA", script.sha, *rest))
+            reply = await self._enqueue(by_name, asking=asking, mark=mark)
         except NoScriptError:
             # A fresh engine does not know it yet; this teaches it.
-            reply = await send(packed("EVAL", script.source, *rest))
+            whole = packed("EVAL", script.source, *rest)
+            reply = await self._enqueue(whole, asking=asking, mark=mark)
         await failpoint(f"state.{script.name}.after")
         return reply
 

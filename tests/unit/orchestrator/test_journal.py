@@ -73,6 +73,17 @@ async def test_a_lease_given_up_stops_an_append_between_two_tries() -> None:
     assert len(runs.only.events) == 1
 
 
+async def test_a_journal_that_grew_since_the_claim_is_another_owners() -> None:
+    """Who slept between claim and reading finds what was written since, perhaps the run's end."""
+    runs = FakeRuns()
+    runs.seed("07-a", Event(run_created=simple()), *[EVENT] * 4)
+    journal = Journal(direct(runs), Lease(run_id="07-a"), 4, patience(), FakeClock())
+
+    with pytest.raises(LeaseLost, match="SEQ_CONFLICT"):
+        await journal.read(runs.only.events[:3])
+    assert journal.lost
+
+
 async def test_an_append_after_one_that_failed_has_an_id_of_its_own() -> None:
     """The first may have taken place; its answer must not be taken for the second's."""
 

@@ -42,7 +42,7 @@ class RunServiceStub:
     ends with an answer, a failure that says why, or a cancel.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     ExecuteRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
@@ -50,7 +50,7 @@ class RunServiceStub:
     `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     TailRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.TailRunRequest, _run_service_pb2.TailRunResponse]
     """TailRun streams a run's events from a cursor until the run ends, without gap
@@ -107,7 +107,7 @@ class RunServiceAsyncStub(RunServiceStub):
     ends with an answer, a failure that says why, or a cancel.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     ExecuteRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]  # type: ignore[assignment]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
@@ -115,7 +115,7 @@ class RunServiceAsyncStub(RunServiceStub):
     `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     TailRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.TailRunRequest, _run_service_pb2.TailRunResponse]  # type: ignore[assignment]
     """TailRun streams a run's events from a cursor until the run ends, without gap
@@ -175,7 +175,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         ends with an answer, a failure that says why, or a cancel.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
         """
 
     @_abc_1.abstractmethod
@@ -189,7 +189,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         `request_id` to be able to repeat the call.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE.
+        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
         """
 
     @_abc_1.abstractmethod

@@ -57,7 +57,7 @@ class OrchestratorServiceServicer:
         and `spec` returns the run it first created.
 
         Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class OrchestratorServiceStub:
     and `spec` returns the run it first created.
 
     Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]
     """CancelRun records that a run is to end, and makes its owner end it. A run that
@@ -59,7 +59,7 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     and `spec` returns the run it first created.
 
     Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """CancelRun records that a run is to end, and makes its owner end it. A run that
@@ -82,7 +82,7 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         and `spec` returns the run it first created.
 
         Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

@@ -118,7 +118,7 @@ class RunServiceServicer:
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,7 +230,7 @@ class RunServiceServicer:
         """RequestPause records durably that a run is to rest, and tells its owner. A run
         that has ended, or rests already, stays as it is.
 
-        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +240,7 @@ class RunServiceServicer:
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
         is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class RunServiceStub:
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -108,13 +108,13 @@ class RunServiceStub:
     """RequestPause records durably that a run is to rest, and tells its owner. A run
     that has ended, or rests already, stays as it is.
 
-    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
     """
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
     is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
     """
     RequestCancel: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
@@ -135,7 +135,7 @@ class RunServiceAsyncStub(RunServiceStub):
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -203,13 +203,13 @@ class RunServiceAsyncStub(RunServiceStub):
     """RequestPause records durably that a run is to rest, and tells its owner. A run
     that has ended, or rests already, stays as it is.
 
-    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
     """
     ResumeRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]  # type: ignore[assignment]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
     is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
     """
     RequestCancel: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]  # type: ignore[assignment]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
@@ -233,7 +233,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -367,7 +367,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """RequestPause records durably that a run is to rest, and tells its owner. A run
         that has ended, or rests already, stays as it is.
 
-        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -379,7 +379,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
         is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

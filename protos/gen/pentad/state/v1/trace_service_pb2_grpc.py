@@ -54,7 +54,8 @@ class TraceServiceServicer:
     """
 
     def RecordSpans(self, request, context):
-        """RecordSpans keeps finished spans. A trace holds at most 2000; more are dropped.
+        """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
+        holds at most 2000; more are dropped.
 
         Errors: STORE_UNAVAILABLE.
         """

@@ -36,7 +36,8 @@ class TraceServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TraceServiceAsyncStub: ...
     RecordSpans: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.RecordSpansRequest, _trace_service_pb2.RecordSpansResponse]
-    """RecordSpans keeps finished spans. A trace holds at most 2000; more are dropped.
+    """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
+    holds at most 2000; more are dropped.
 
     Errors: STORE_UNAVAILABLE.
     """
@@ -54,7 +55,8 @@ class TraceServiceAsyncStub(TraceServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordSpans: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.RecordSpansRequest, _trace_service_pb2.RecordSpansResponse]  # type: ignore[assignment]
-    """RecordSpans keeps finished spans. A trace holds at most 2000; more are dropped.
+    """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
+    holds at most 2000; more are dropped.
 
     Errors: STORE_UNAVAILABLE.
     """
@@ -75,7 +77,8 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trace_service_pb2.RecordSpansRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.RecordSpansResponse, _abc.Awaitable[_trace_service_pb2.RecordSpansResponse]]:
-        """RecordSpans keeps finished spans. A trace holds at most 2000; more are dropped.
+        """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
+        holds at most 2000; more are dropped.
 
         Errors: STORE_UNAVAILABLE.
         """
