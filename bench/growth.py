@@ -10,7 +10,7 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +22,7 @@ import redis
 import uvloop
 
 from bench.load import CALL_S, WrongAnswer
-from bench.processes import ROOT, free_address, running
+from bench.processes import ROOT, cpu_s, family, free_address, running
 from bench.start import until_served
 from pentad.gateway.v1.agent_service_pb2 import CreateAgentRequest
 from pentad.gateway.v1.agent_service_pb2_grpc import AgentServiceStub
@@ -33,7 +33,6 @@ from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.run_pb2 import MultiStepWorkflow, RunSpec, Step
 
 if TYPE_CHECKING:
-    from pentad.gateway.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
     from pentad.gateway.v1.run_service_pb2_grpc import RunServiceAsyncStub
 
 _OUT = ROOT / "bench" / "out"
@@ -59,9 +58,34 @@ class Turn:
     """By the store's clock."""
     engine_bytes: int
     """What the run takes in the engine, as it began."""
+    cpu_s: float
+    """Processor time that the suite and its engine had used."""
     context_bytes: int
     """What its model was sent of the turns before."""
     journal_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Looks at the engine and at the processes, from outside."""
+
+    engine: redis.Redis
+    processes: Mapping[str, int]
+
+    def turn(self, number: int, event: Event, context_bytes: int) -> Turn:
+        """Return a turn as it begins."""
+        held = sum(
+            self.engine.memory_usage(_key(kind, event.run_id), samples=0) or 0
+            for kind in ("journal", "effects", "run")
+        )
+        used_s = sum(cpu_s(self.processes).values())
+        return Turn(number, event.seq, _time_s(event), held, used_s, context_bytes)
+
+    def weigh(self, run_id: str, turns: Sequence[Turn]) -> None:
+        """Note what each turn added to the journal."""
+        journal = self.engine.lrange(_key("journal", run_id), 0, -1)
+        for turn, after in pairwise(turns):
+            turn.journal_bytes = sum(map(len, journal[turn.seq - 1 : after.seq - 1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,8 @@ class Growth:
     name: str
     form: str
     values: Sequence[float]
+    is_ours: bool = True
+    """Whether nothing but the suite has a part in it."""
 
     @property
     def mean(self) -> float:
@@ -104,18 +130,20 @@ async def _measured(calls: int, tokens: int) -> list[Turn]:
         data = Path(folder) / "data"
         data.mkdir(mode=0o700)
         _write_table(Path(folder) / "rows.csv", tokens * _BYTES_A_TOKEN // calls)
-        async with _open_suite(data, Path(folder)) as (runs, agents, metadata):
+        async with _open_suite(data, Path(folder)) as (channel, metadata, pid):
+            runs, agents = RunServiceStub(channel), AgentServiceStub(channel)
             agent = CreateAgentRequest(agent=_agent(calls), request_id="growth")
             await agents.CreateAgent(agent, metadata=metadata, timeout=CALL_S)
             socket = (data / "state" / "engine.socket").read_text("utf-8")
             with redis.Redis(unix_socket_path=socket) as engine:
-                return await _watched(runs, metadata, engine, calls)
+                look = Look(engine, family(pid))
+                return await _watched(runs, metadata, look, calls)
 
 
 @asynccontextmanager
 async def _open_suite(
     data: Path, files: Path
-) -> AsyncIterator[tuple["RunServiceAsyncStub", "AgentServiceAsyncStub", Metadata]]:
+) -> AsyncIterator[tuple[grpc.aio.Channel, Metadata, int]]:
     """Run a suite in one process while the block runs."""
     address = free_address()
     command = (
@@ -131,12 +159,11 @@ async def _open_suite(
 
             await until_served(connected, (suite,))
             key = (data / "api-key").read_text("utf-8").strip()
-            credentials = (("authorization", f"Bearer {key}"),)
-            yield RunServiceStub(channel), AgentServiceStub(channel), credentials
+            yield channel, (("authorization", f"Bearer {key}"),), suite.pid
 
 
 async def _watched(
-    runs: "RunServiceAsyncStub", metadata: Metadata, engine: "redis.Redis", calls: int
+    runs: "RunServiceAsyncStub", metadata: Metadata, look: Look, calls: int
 ) -> list[Turn]:
     """Perform the run and return its turns; the first of a step and its answer are among them."""
     turns: list[Turn] = []
@@ -146,31 +173,16 @@ async def _watched(
         event = response.event
         match event.WhichOneof("kind"):
             case "turn_started":
-                held = _held_bytes(engine, event.run_id)
-                turn = Turn(len(turns) + 1, event.seq, _time_s(event), held, context_bytes)
-                turns.append(turn)
+                turns.append(look.turn(len(turns) + 1, event, context_bytes))
             case "turn_completed" | "tool_call_completed":
                 context_bytes += event.ByteSize()
             case "step_completed":
                 context_bytes = 0
     if not event.HasField("run_completed"):
         raise WrongAnswer(f"the run ended with {event}")
-    end = Turn(0, event.seq, _time_s(event), _held_bytes(engine, event.run_id), 0)
-    _weigh(engine, event.run_id, (*turns, end))
-    return [*turns, end]
-
-
-def _held_bytes(engine: "redis.Redis", run_id: str) -> int:
-    """Return the memory of what the store keeps of a run for good: journal, ledger and status."""
-    names = (f"pentad:{{p{run_id[:2]}}}:{kind}:{run_id}" for kind in ("journal", "effects", "run"))
-    return sum(engine.memory_usage(name, samples=5) or 0 for name in names)
-
-
-def _weigh(engine: "redis.Redis", run_id: str, turns: Sequence[Turn]) -> None:
-    """Note what each turn added to the journal."""
-    journal = engine.lrange(f"pentad:{{p{run_id[:2]}}}:journal:{run_id}", 0, -1)
-    for turn, after in pairwise(turns):
-        turn.journal_bytes = sum(map(len, journal[turn.seq - 1 : after.seq - 1]))
+    turns.append(look.turn(0, event, 0))
+    look.weigh(event.run_id, turns)
+    return turns
 
 
 def _growths(turns: Sequence[Turn]) -> list[Growth]:
@@ -178,30 +190,36 @@ def _growths(turns: Sequence[Turn]) -> list[Growth]:
     return [
         Growth("journal", "{:,.0f} B", [turn.journal_bytes for turn, _ in pairs]),
         Growth("engine", "{:,.0f} B", [b.engine_bytes - a.engine_bytes for a, b in pairs]),
-        Growth("time", "{:.1f} ms", [1e3 * (b.begun_s - a.begun_s) for a, b in pairs]),
+        Growth("CPU", "{:.1f} ms", [1e3 * (b.cpu_s - a.cpu_s) for a, b in pairs]),
+        Growth(
+            "time", "{:.1f} ms", [1e3 * (b.begun_s - a.begun_s) for a, b in pairs], is_ours=False
+        ),
     ]
 
 
 def _table(turns: Sequence[Turn], growths: Sequence[Growth]) -> Iterator[str]:
-    journal, engine, time = (growth.values for growth in growths)
-    titles = ("turns", "journal B/turn", "engine B/turn", "ms/turn", "sent to the model B")
-    yield ("{:>9}" + "{:>16}" * 3 + "{:>21}").format(*titles)
+    journal, engine, cpu, time = (growth.values for growth in growths)
+    titles = ("turns", "journal B/turn", "engine B/turn", "CPU ms/turn", "ms/turn")
+    yield ("{:>9}" + "{:>16}" * 4 + "{:>20}").format(*titles, "sent to the model B")
     mean: Callable[[Sequence[float]], float] = statistics.fmean
     for first in range(0, len(time), _BIN):
         span = slice(first, first + _BIN)
         sent = mean([turn.context_bytes for turn in turns[:-1][span]])
         yield (
             f"{first + 1:>4}-{min(first + _BIN, len(time)):<4}{mean(journal[span]):>16,.0f}"
-            f"{mean(engine[span]):>16,.0f}{statistics.median(time[span]):>16.1f}{sent:>21,.0f}"
+            f"{mean(engine[span]):>16,.0f}{mean(cpu[span]):>16.1f}"
+            f"{statistics.median(time[span]):>16.1f}{sent:>20,.0f}"
         )
-    yield f"in all   {sum(journal):>16,.0f}{sum(engine):>16,.0f}{sum(time):>16,.0f}"
+    sums = (sum(journal), sum(engine), sum(cpu), sum(time))
+    yield "in all   " + "".join(f"{value:>16,.0f}" for value in sums)
 
 
 def _sentence(growth: Growth) -> str:
     change = growth.over_100_turns
     verdict = "does not grow" if change <= _FLAT else "GROWS"
     mean = growth.form.format(growth.mean)
-    return f"{growth.name:<8} {mean:>9} a turn, {change:+.1%} over 100 turns: {verdict}"
+    said = f"{growth.name:<8} {mean:>9} a turn, {change:+.1%} over 100 turns"
+    return f"{said}: {verdict}" if growth.is_ours else said
 
 
 def _agent(calls: int) -> Agent:
@@ -239,6 +257,10 @@ def _write_table(path: Path, size: int) -> None:
     """Write a table whose rows, as JSON, make about so many bytes."""
     rows = max(1, size // (_ROW_BYTES + len('{"text":""},')))
     path.write_text("text\n" + f"{'word ' * (_ROW_BYTES // 5)}\n" * rows, encoding="utf-8")
+
+
+def _key(kind: str, run_id: str) -> str:
+    return f"pentad:{{p{run_id[:2]}}}:{kind}:{run_id}"
 
 
 def _time_s(event: Event) -> float:

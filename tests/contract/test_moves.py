@@ -119,7 +119,9 @@ def replicated(store: Cluster | Trio, **settings: Any) -> Config:
 
 async def is_woken(core: StateCore) -> None:
     """Check that somebody who waits hears of new work, rather than finding it when looking."""
-    waiting = asyncio.create_task(core.schedule.poll(by("idle"), 1, 10))
+    # A claim whose answer is lost is made again when its lease has ended.
+    idle = by("idle", lease_s=1.0)
+    waiting = asyncio.create_task(insist(lambda: core.schedule.poll(idle, 1, 10)))
     await asyncio.sleep(0.3)
     run = await insist(lambda: create(core, "new"))
     (held,), _ = await waiting
@@ -202,7 +204,7 @@ def dies_alone(trio: Trio) -> None:
 @pytest.mark.parametrize("falls", [dies, hangs, dies_alone])
 async def test_a_primary_falls_under_load(falls: Callable[[Trio], None]) -> None:
     with running_sentinels(replicas=2) as trio:
-        config = replicated(trio, reply_s=1.0, replica_wait_s=0.3)
+        config = replicated(trio, reply_s=1.0)
         async with open_core(trio.url, config, silent_telemetry("state")) as core:
             async with under_load(core):
                 await asyncio.to_thread(falls, trio)
@@ -211,7 +213,7 @@ async def test_a_primary_falls_under_load(falls: Callable[[Trio], None]) -> None
 
 async def test_a_primary_of_a_cluster_dies_under_load() -> None:
     with running_cluster(replicated=True) as cluster:
-        config = replicated(cluster, reply_s=1.0, replica_wait_s=0.3)
+        config = replicated(cluster, reply_s=1.0)
         async with open_core(cluster.url, config, silent_telemetry("state")) as core:
             async with under_load(core):
                 cluster.nodes[0].kill()

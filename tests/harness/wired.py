@@ -53,6 +53,9 @@ SERVICES = ("state", "tools", "executor", "orchestrator", "gateway")
 
 BREAKER_RESET_S = 0.4
 
+_WATCH = "HandleExceptions[/grpc.health.v1.Health/Watch]"
+_OF_CONNECTIONS = ("_Connection", _WATCH)
+
 _COMMON: Mapping[str, Any] = {
     "breaker_reset_s": BREAKER_RESET_S,
     "drain_grace_s": 1.0,
@@ -132,9 +135,14 @@ class Wired:
         return int(self._sample("pentad_breaker_changes_total", caller, peer=callee, state="open"))
 
     def tasks(self) -> Counter[str]:
-        """Count the services' tasks by what they do; those of proxies are as many as they are."""
-        names = (_name(t) for t in asyncio.all_tasks() if t is not asyncio.current_task())
-        return Counter(name for name in names if not name.startswith("_Connection"))
+        """Count the services' tasks by what they do.
+
+        Tasks of a connection are left out, be it a proxy's or one whose peer is watched: channels
+        connect when they need to.
+        """
+        found = Counter(_name(t) for t in asyncio.all_tasks() if t is not asyncio.current_task())
+        found["rpc_task"] -= found[_WATCH]
+        return Counter({n: c for n, c in found.items() if not n.startswith(_OF_CONNECTIONS)})
 
     async def settle(self, known: Counter[str], timeout_s: float = 6.0) -> None:
         """Return once no task and no span is left beyond the known tasks."""

@@ -23,12 +23,12 @@ class Tasks:
     async def finish(self, work: Coroutine[Any, Any, _R]) -> _R:
         """Return what `work` returns; if the caller leaves, the work is finished all the same."""
         end: asyncio.Future[_R] = asyncio.get_running_loop().create_future()
-        self._start(self._deliver(work, end), self._finishing)
+        self._start(self._deliver(work, end), work, self._finishing)
         return await end
 
     def watch(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work that ends by itself, is cancelled by its owner, or ends with the service."""
-        return self._start(self._logged(work), self._watching)
+        return self._start(self._logged(work), work, self._watching)
 
     async def close(self, grace_s: float) -> None:
         """Let what is to be finished finish, for `grace_s` seconds; then end everything."""
@@ -42,16 +42,25 @@ class Tasks:
         await asyncio.gather(*left, return_exceptions=True)
 
     def _start(
-        self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
+        self,
+        wrapped: Coroutine[Any, Any, None],
+        work: Coroutine[Any, Any, Any],
+        among: set[asyncio.Task[None]],
     ) -> asyncio.Task[None]:
         async def unhurried() -> None:
             # The deadline is the caller's; what outlives the caller must not be bound by it.
             calls.begin(None)
-            await work
+            await wrapped
+
+        def ended(task: asyncio.Task[None]) -> None:
+            among.discard(task)
+            # A task that is cancelled before its first step never gets to what it was to await.
+            wrapped.close()
+            work.close()
 
         task = asyncio.create_task(unhurried())
         among.add(task)
-        task.add_done_callback(among.discard)
+        task.add_done_callback(ended)
         return task
 
     async def _deliver(self, work: Coroutine[Any, Any, _R], end: asyncio.Future[_R]) -> None:

@@ -87,3 +87,14 @@ async def test_a_failure_that_nobody_waits_for_is_logged_once() -> None:
         release.set()
 
     assert log.getvalue().count("a call without a caller failed") == 1
+
+
+async def test_work_that_is_cancelled_before_it_begins_leaves_nothing_behind() -> None:
+    """A coroutine that nobody awaits would be told of as a defect."""
+
+    async def work() -> None:
+        raise AssertionError
+
+    async with open_tasks(silent_telemetry("tools"), 5) as tasks:
+        tasks.watch(work()).cancel()
+        await asyncio.sleep(0)
