@@ -22,6 +22,10 @@ from pentad_cli.connection import Client
 _ENDED = frozenset({RunStatus.STATE_COMPLETED, RunStatus.STATE_FAILED, RunStatus.STATE_CANCELLED})
 _PAGE = 500
 _STREAM_S = 10.0
+_POISONED = "RUN_POISONED"
+_OWNERS = 5
+"""So many owners in a row that were lost on a run end it."""
+
 _AFTERMATH_S = 5.0
 """What a blow did may show so much later: until then a runner waits, or is awaited."""
 
@@ -90,7 +94,8 @@ class Judge:
         except NotFound:
             self.findings.lost.append(f"{stream.run_id} of {entry.request_id} does not exist")
             return
-        self.findings.ended[RunStatus.State.Name(run.status.state).removeprefix("STATE_")] += 1
+        state = RunStatus.State.Name(run.status.state).removeprefix("STATE_").lower()
+        self.findings.ended[f"{state} {run.status.failure.reason}".strip()] += 1
         if run.status.state not in _ENDED:
             self.findings.stuck.append(f"{stream.run_id} of {entry.request_id}: {run.status}")
             return
@@ -114,15 +119,17 @@ class Judge:
             self.findings.gaps.append(f"{run.run_id}: the journal is not what its client saw")
         if not seen.ended:
             self.findings.stuck.append(f"{run.run_id}: its client never saw the end")
-        self._judge_end(entry, run)
+        self._judge_end(entry, run, whole.journal)
         self._judge_calls(whole.journal)
         self._judge_doubts(whole.journal)
         if any(event.HasField("run_started") for event in whole.journal):
             self.findings.pickups_s.append(pickup_s(whole.journal))
 
-    def _judge_end(self, entry: Entry, run: Run) -> None:
+    def _judge_end(self, entry: Entry, run: Run, journal: list[Event]) -> None:
         status = run.status
-        if status.state == RunStatus.STATE_FAILED:
+        if status.state == RunStatus.STATE_FAILED and not (
+            status.failure.reason == _POISONED and _owners_lost(journal) >= _OWNERS
+        ):
             self.findings.failed.append(f"{run.run_id}: {status.failure}")
         if status.state == RunStatus.STATE_CANCELLED and not (
             entry.cancel_asked and status.cancel_reason == entry.request_id
@@ -184,6 +191,16 @@ def pickup_s(events: Sequence[Event]) -> float:
     """Return how long a run waited until somebody took it, by the store's clock."""
     started = next(event for event in events if event.HasField("run_started"))
     return _seconds(started) - _seconds(events[0])
+
+
+def _owners_lost(journal: Sequence[Event]) -> int:
+    """Return how many owners were lost in a row, in the end, while nothing was completed."""
+    lost = 0
+    for event in journal:
+        lost += event.run_started.owner_lost
+        if (event.WhichOneof("kind") or "").endswith("_completed"):
+            lost = 0
+    return lost
 
 
 def _seconds(event: Event) -> float:

@@ -15,7 +15,7 @@ from harness.openai_server import Turn, chunks, problem_with
 
 API_KEY = "sk-chaos"
 _PAUSE_S = 0.02
-_WORDS = 200
+_WORDS = 120
 
 
 @asynccontextmanager

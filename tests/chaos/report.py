@@ -14,7 +14,7 @@ def report(outcome: Outcome) -> str:
     findings, order = outcome.findings, outcome.order
     wrong = findings.wrong()
     kinds = ", ".join(f"{count} {kind}" for kind, count in outcome.injections.items())
-    ended = ", ".join(f"{count} {state.lower()}" for state, count in findings.ended.most_common())
+    ended = ", ".join(f"{count} {state}" for state, count in findings.ended.most_common())
     lines = [
         f"seed            {order.seed}",
         f"load            {order.clients} clients, {order.seconds:g} s, lease {order.lease_s:g} s",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines import running_engine
-from harness.faults import FaultProxy, open_proxy
+from harness.faults import FaultProxy, Way, open_proxy
 from harness.suite import PLUGIN, Kit, until
 from opentelemetry.trace import Span, Tracer
 
@@ -53,6 +53,7 @@ SERVICES = ("state", "tools", "executor", "orchestrator", "gateway")
 
 BREAKER_RESET_S = 0.4
 
+_QUIET_S = 0.3
 _WATCH = "HandleExceptions[/grpc.health.v1.Health/Watch]"
 _OF_CONNECTIONS = ("_Connection", _WATCH)
 
@@ -155,6 +156,13 @@ class Wired:
         except AssertionError:
             left, spans = self.tasks() - known, self.open_spans()
             raise AssertionError(f"left behind: tasks {dict(left)}, spans {spans}") from None
+
+    async def quiet(self, hop: Hop) -> None:
+        """Return once nothing has gone over a hop for longer than spans wait to be handed over."""
+        before: dict[Way, int] = {}
+        while before != self.proxies[hop].passed:
+            before = dict(self.proxies[hop].passed)
+            await asyncio.sleep(_QUIET_S)
 
     def open_spans(self) -> list[str]:
         """Return the spans that have begun and not ended, by service and name."""

@@ -176,6 +176,20 @@ class _Idle(selectors.SelectSelector):
         return []
 
 
+class _Task(asyncio.Task[Any]):
+    """Sets of tasks have the same order each time."""
+
+    count = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        _Task.count += 1
+        self._number = _Task.count
+        super().__init__(*arguments, **named)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 def _task(
     loop: asyncio.AbstractEventLoop,
     work: Coroutine[Any, Any, Any],
@@ -187,7 +201,7 @@ def _task(
         context = copy_context()
     elif creator is not None and context.get(_process) is None:
         context.run(_process.set, creator)
-    task = asyncio.Task(work, loop=loop, context=context)
+    task = _Task(work, loop=loop, context=context)
     owner = context.get(_process)
     if owner is not None:
         owner.tasks.add(task)
@@ -201,6 +215,7 @@ def virtual(seed: int) -> Iterator[VirtualLoop]:
     loop = VirtualLoop()
     chance, collecting = random.getstate(), gc.isenabled()
     random.seed(seed)
+    _Task.count = 0
     gc.disable()  # a third of the time; and what is collected may clean up, whenever that is
     try:
         with (

@@ -16,6 +16,8 @@ from pentad_chassis.errors import BY_CODE, DeadlineExceeded, ServiceError, Unava
 if TYPE_CHECKING:
     from simulation.network import Network, Server
 
+_INSTANT_S = 1e-6
+
 
 class Wire:
     """What hops and stubs take for a gRPC channel."""
@@ -120,10 +122,10 @@ class Call:
 
     def arrive(self, what: bytes | BaseException, after_s: float | None = None) -> None:
         """Have an answer arrive, behind those before it."""
-        now_s = self.network.loop.time()
         delay_s = self._on_the_way() if after_s is None else after_s
-        self._last_s = max(self._last_s, now_s + delay_s)
-        self.network.later(self._last_s - now_s, self._take, what)
+        # Of timers for one moment the loop may take any first.
+        self._last_s = max(self._last_s + _INSTANT_S, self.network.loop.time() + delay_s)
+        self.network.loop.call_at(self._last_s, self._take, what, context=Context())
 
     def _take(self, what: bytes | BaseException) -> None:
         self._arrived.append(what)

@@ -71,7 +71,8 @@ class AgentServiceServicer:
         `request_id` returns what the first call returned.
 
         Errors: AGENT_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,7 +101,8 @@ class AgentServiceServicer:
         and the latest is returned, so that repeating the call is safe.
 
         Errors: AGENT_NOT_FOUND, VERSION_MISMATCH, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,7 +112,8 @@ class AgentServiceServicer:
         """DeleteAgent forgets an agent and its revisions. Runs that pinned one are not
         changed. An agent that does not exist is deleted already.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

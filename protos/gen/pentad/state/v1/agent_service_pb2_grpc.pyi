@@ -38,7 +38,8 @@ class AgentServiceStub:
     `request_id` returns what the first call returned.
 
     Errors: AGENT_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_service_pb2.GetAgentResponse]
     """GetAgent returns one revision of an agent.
@@ -55,13 +56,15 @@ class AgentServiceStub:
     and the latest is returned, so that repeating the call is safe.
 
     Errors: AGENT_NOT_FOUND, VERSION_MISMATCH, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     DeleteAgent: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.DeleteAgentRequest, _agent_service_pb2.DeleteAgentResponse]
     """DeleteAgent forgets an agent and its revisions. Runs that pinned one are not
     changed. An agent that does not exist is deleted already.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 @_typing.type_check_only
@@ -74,7 +77,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     `request_id` returns what the first call returned.
 
     Errors: AGENT_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_service_pb2.GetAgentResponse]  # type: ignore[assignment]
     """GetAgent returns one revision of an agent.
@@ -91,13 +95,15 @@ class AgentServiceAsyncStub(AgentServiceStub):
     and the latest is returned, so that repeating the call is safe.
 
     Errors: AGENT_NOT_FOUND, VERSION_MISMATCH, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     DeleteAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.DeleteAgentRequest, _agent_service_pb2.DeleteAgentResponse]  # type: ignore[assignment]
     """DeleteAgent forgets an agent and its revisions. Runs that pinned one are not
     changed. An agent that does not exist is deleted already.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,7 +119,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         `request_id` returns what the first call returned.
 
         Errors: AGENT_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -148,7 +155,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         and the latest is returned, so that repeating the call is safe.
 
         Errors: AGENT_NOT_FOUND, VERSION_MISMATCH, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -160,7 +168,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """DeleteAgent forgets an agent and its revisions. Runs that pinned one are not
         changed. An agent that does not exist is deleted already.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -69,7 +69,8 @@ class EffectServiceServicer:
         and its tool is not to be repeated. A runner that repeats its own begin is
         told to run.
 
-        Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE.
+        Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,7 +79,8 @@ class EffectServiceServicer:
     def ExtendEffect(self, request, context):
         """ExtendEffect says that the runner is still at it.
 
-        Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,7 +89,8 @@ class EffectServiceServicer:
     def CompleteEffect(self, request, context):
         """CompleteEffect records how a call ended. The first outcome recorded stays.
 
-        Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +100,8 @@ class EffectServiceServicer:
         """ResolveEffect settles a call whose outcome is unknown: with what the tool's
         check found, or by allowing the caller to run it.
 
-        Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE.
+        Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,23 +41,27 @@ class EffectServiceStub:
     and its tool is not to be repeated. A runner that repeats its own begin is
     told to run.
 
-    Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE.
+    Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ExtendEffect: _grpc.UnaryUnaryMultiCallable[_effect_service_pb2.ExtendEffectRequest, _effect_service_pb2.ExtendEffectResponse]
     """ExtendEffect says that the runner is still at it.
 
-    Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     CompleteEffect: _grpc.UnaryUnaryMultiCallable[_effect_service_pb2.CompleteEffectRequest, _effect_service_pb2.CompleteEffectResponse]
     """CompleteEffect records how a call ended. The first outcome recorded stays.
 
-    Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ResolveEffect: _grpc.UnaryUnaryMultiCallable[_effect_service_pb2.ResolveEffectRequest, _effect_service_pb2.ResolveEffectResponse]
     """ResolveEffect settles a call whose outcome is unknown: with what the tool's
     check found, or by allowing the caller to run it.
 
-    Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE.
+    Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 @_typing.type_check_only
@@ -73,23 +77,27 @@ class EffectServiceAsyncStub(EffectServiceStub):
     and its tool is not to be repeated. A runner that repeats its own begin is
     told to run.
 
-    Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE.
+    Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ExtendEffect: _aio.UnaryUnaryMultiCallable[_effect_service_pb2.ExtendEffectRequest, _effect_service_pb2.ExtendEffectResponse]  # type: ignore[assignment]
     """ExtendEffect says that the runner is still at it.
 
-    Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     CompleteEffect: _aio.UnaryUnaryMultiCallable[_effect_service_pb2.CompleteEffectRequest, _effect_service_pb2.CompleteEffectResponse]  # type: ignore[assignment]
     """CompleteEffect records how a call ended. The first outcome recorded stays.
 
-    Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ResolveEffect: _aio.UnaryUnaryMultiCallable[_effect_service_pb2.ResolveEffectRequest, _effect_service_pb2.ResolveEffectResponse]  # type: ignore[assignment]
     """ResolveEffect settles a call whose outcome is unknown: with what the tool's
     check found, or by allowing the caller to run it.
 
-    Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE.
+    Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -108,7 +116,8 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
         and its tool is not to be repeated. A runner that repeats its own begin is
         told to run.
 
-        Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE.
+        Errors: ARGUMENTS_CHANGED, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -119,7 +128,8 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_effect_service_pb2.ExtendEffectResponse, _abc.Awaitable[_effect_service_pb2.ExtendEffectResponse]]:
         """ExtendEffect says that the runner is still at it.
 
-        Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: STALE_FENCE, EFFECT_NOT_FOUND, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +140,8 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_effect_service_pb2.CompleteEffectResponse, _abc.Awaitable[_effect_service_pb2.CompleteEffectResponse]]:
         """CompleteEffect records how a call ended. The first outcome recorded stays.
 
-        Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: STALE_FENCE, EFFECT_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -142,7 +153,8 @@ class EffectServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResolveEffect settles a call whose outcome is unknown: with what the tool's
         check found, or by allowing the caller to run it.
 
-        Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE.
+        Errors: EFFECT_NOT_FOUND, STALE_FENCE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
 def add_EffectServiceServicer_to_server(servicer: EffectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

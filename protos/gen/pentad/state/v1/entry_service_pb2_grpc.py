@@ -74,7 +74,8 @@ class EntryServiceServicer:
         """PutEntry stores a value if the entry has the expected version. A repeat after
         a lost answer meets its own version and is refused.
 
-        Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,7 +84,8 @@ class EntryServiceServicer:
     def DeleteEntry(self, request, context):
         """DeleteEntry forgets an entry. One that does not exist is deleted already.
 
-        Errors: VERSION_MISMATCH, STORE_UNAVAILABLE.
+        Errors: VERSION_MISMATCH, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

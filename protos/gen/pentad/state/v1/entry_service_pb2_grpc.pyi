@@ -42,12 +42,14 @@ class EntryServiceStub:
     """PutEntry stores a value if the entry has the expected version. A repeat after
     a lost answer meets its own version and is refused.
 
-    Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     DeleteEntry: _grpc.UnaryUnaryMultiCallable[_entry_service_pb2.DeleteEntryRequest, _entry_service_pb2.DeleteEntryResponse]
     """DeleteEntry forgets an entry. One that does not exist is deleted already.
 
-    Errors: VERSION_MISMATCH, STORE_UNAVAILABLE.
+    Errors: VERSION_MISMATCH, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ListEntries: _grpc.UnaryUnaryMultiCallable[_entry_service_pb2.ListEntriesRequest, _entry_service_pb2.ListEntriesResponse]
     """ListEntries returns the entries of a scope by key.
@@ -69,12 +71,14 @@ class EntryServiceAsyncStub(EntryServiceStub):
     """PutEntry stores a value if the entry has the expected version. A repeat after
     a lost answer meets its own version and is refused.
 
-    Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     DeleteEntry: _aio.UnaryUnaryMultiCallable[_entry_service_pb2.DeleteEntryRequest, _entry_service_pb2.DeleteEntryResponse]  # type: ignore[assignment]
     """DeleteEntry forgets an entry. One that does not exist is deleted already.
 
-    Errors: VERSION_MISMATCH, STORE_UNAVAILABLE.
+    Errors: VERSION_MISMATCH, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ListEntries: _aio.UnaryUnaryMultiCallable[_entry_service_pb2.ListEntriesRequest, _entry_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """ListEntries returns the entries of a scope by key.
@@ -105,7 +109,8 @@ class EntryServiceServicer(metaclass=_abc_1.ABCMeta):
         """PutEntry stores a value if the entry has the expected version. A repeat after
         a lost answer meets its own version and is refused.
 
-        Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: VERSION_MISMATCH, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -116,7 +121,8 @@ class EntryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_entry_service_pb2.DeleteEntryResponse, _abc.Awaitable[_entry_service_pb2.DeleteEntryResponse]]:
         """DeleteEntry forgets an entry. One that does not exist is deleted already.
 
-        Errors: VERSION_MISMATCH, STORE_UNAVAILABLE.
+        Errors: VERSION_MISMATCH, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod

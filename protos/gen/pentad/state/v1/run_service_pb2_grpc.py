@@ -118,7 +118,8 @@ class RunServiceServicer:
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,7 +178,8 @@ class RunServiceServicer:
         has something to say, or empty-handed after `wait`. A claim whose answer is
         lost comes back when its lease expires.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,7 +189,8 @@ class RunServiceServicer:
         """RenewLeases extends the leases of many runs and says which are lost and
         which are to be cancelled.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,7 +200,8 @@ class RunServiceServicer:
         """ReleaseRuns gives runs back to the schedule, ahead of those that are new.
         Leases that are not held any more are passed over.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,7 +213,8 @@ class RunServiceServicer:
         `append_id` returns what the first call returned.
 
         Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,7 +235,8 @@ class RunServiceServicer:
         """RequestPause records durably that a run is to rest, and tells its owner. A run
         that has ended, or rests already, stays as it is.
 
-        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +246,8 @@ class RunServiceServicer:
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
         is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,7 +257,8 @@ class RunServiceServicer:
         """RequestCancel records durably that a run is to end, and tells its owner. A run
         that has ended stays as it is; the first reason given is kept.
 
-        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,8 @@ class RunServiceStub:
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -75,19 +76,22 @@ class RunServiceStub:
     has something to say, or empty-handed after `wait`. A claim whose answer is
     lost comes back when its lease expires.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     RenewLeases: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RenewLeasesRequest, _run_service_pb2.RenewLeasesResponse]
     """RenewLeases extends the leases of many runs and says which are lost and
     which are to be cancelled.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ReleaseRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ReleaseRunsRequest, _run_service_pb2.ReleaseRunsResponse]
     """ReleaseRuns gives runs back to the schedule, ahead of those that are new.
     Leases that are not held any more are passed over.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     AppendEvents: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.AppendEventsRequest, _run_service_pb2.AppendEventsResponse]
     """AppendEvents adds events to a run's journal and records its status. A
@@ -95,7 +99,8 @@ class RunServiceStub:
     `append_id` returns what the first call returned.
 
     Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     AppendText: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.AppendTextRequest, _run_service_pb2.AppendTextResponse]
     """AppendText keeps pieces of text of turns in progress, for tails. Pieces of a
@@ -108,19 +113,22 @@ class RunServiceStub:
     """RequestPause records durably that a run is to rest, and tells its owner. A run
     that has ended, or rests already, stays as it is.
 
-    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
     is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     RequestCancel: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
     that has ended stays as it is; the first reason given is kept.
 
-    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 @_typing.type_check_only
@@ -135,7 +143,8 @@ class RunServiceAsyncStub(RunServiceStub):
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -170,19 +179,22 @@ class RunServiceAsyncStub(RunServiceStub):
     has something to say, or empty-handed after `wait`. A claim whose answer is
     lost comes back when its lease expires.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     RenewLeases: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RenewLeasesRequest, _run_service_pb2.RenewLeasesResponse]  # type: ignore[assignment]
     """RenewLeases extends the leases of many runs and says which are lost and
     which are to be cancelled.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ReleaseRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ReleaseRunsRequest, _run_service_pb2.ReleaseRunsResponse]  # type: ignore[assignment]
     """ReleaseRuns gives runs back to the schedule, ahead of those that are new.
     Leases that are not held any more are passed over.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     AppendEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.AppendEventsRequest, _run_service_pb2.AppendEventsResponse]  # type: ignore[assignment]
     """AppendEvents adds events to a run's journal and records its status. A
@@ -190,7 +202,8 @@ class RunServiceAsyncStub(RunServiceStub):
     `append_id` returns what the first call returned.
 
     Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
-    STORE_UNAVAILABLE.
+    STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     AppendText: _aio.UnaryUnaryMultiCallable[_run_service_pb2.AppendTextRequest, _run_service_pb2.AppendTextResponse]  # type: ignore[assignment]
     """AppendText keeps pieces of text of turns in progress, for tails. Pieces of a
@@ -203,19 +216,22 @@ class RunServiceAsyncStub(RunServiceStub):
     """RequestPause records durably that a run is to rest, and tells its owner. A run
     that has ended, or rests already, stays as it is.
 
-    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     ResumeRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]  # type: ignore[assignment]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
     is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     RequestCancel: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]  # type: ignore[assignment]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
     that has ended stays as it is; the first reason given is kept.
 
-    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+    Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -233,7 +249,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -304,7 +321,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         has something to say, or empty-handed after `wait`. A claim whose answer is
         lost comes back when its lease expires.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -316,7 +334,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """RenewLeases extends the leases of many runs and says which are lost and
         which are to be cancelled.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -328,7 +347,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReleaseRuns gives runs back to the schedule, ahead of those that are new.
         Leases that are not held any more are passed over.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -342,7 +362,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         `append_id` returns what the first call returned.
 
         Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
-        STORE_UNAVAILABLE.
+        STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -367,7 +388,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """RequestPause records durably that a run is to rest, and tells its owner. A run
         that has ended, or rests already, stays as it is.
 
-        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -379,7 +401,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
         is not carried out yet. Repeating it with the same `resume_id` changes nothing.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -391,7 +414,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """RequestCancel records durably that a run is to end, and tells its owner. A run
         that has ended stays as it is; the first reason given is kept.
 
-        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE.
+        Errors: RUN_NOT_FOUND, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

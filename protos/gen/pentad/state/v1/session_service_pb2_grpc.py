@@ -75,7 +75,8 @@ class SessionServiceServicer:
         """AppendMessages adds messages to a session, which begins with the first.
         Repeating it with the same `append_id` changes nothing.
 
-        Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +123,8 @@ class SessionServiceServicer:
         """DeleteSession forgets a session and its messages. A session that does not
         exist is deleted already.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class SessionServiceStub:
     """AppendMessages adds messages to a session, which begins with the first.
     Repeating it with the same `append_id` changes nothing.
 
-    Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]
     """GetSession returns one session.
@@ -64,7 +65,8 @@ class SessionServiceStub:
     """DeleteSession forgets a session and its messages. A session that does not
     exist is deleted already.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 @_typing.type_check_only
@@ -76,7 +78,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """AppendMessages adds messages to a session, which begins with the first.
     Repeating it with the same `append_id` changes nothing.
 
-    Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+    Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.GetSessionRequest, _session_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """GetSession returns one session.
@@ -103,7 +106,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """DeleteSession forgets a session and its messages. A session that does not
     exist is deleted already.
 
-    Errors: STORE_UNAVAILABLE.
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -118,7 +122,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """AppendMessages adds messages to a session, which begins with the first.
         Repeating it with the same `append_id` changes nothing.
 
-        Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE.
+        Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -175,7 +180,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """DeleteSession forgets a session and its messages. A session that does not
         exist is deleted already.
 
-        Errors: STORE_UNAVAILABLE.
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
