@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 BASE ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock mutations bench bench-hop bench-overload clean
+.PHONY: help install up demo test test-long test-failpoints test-sim chaos test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench bench-hop bench-overload bench-growth clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,22 @@ up: install ## Start the suite; Ctrl-C stops it
 demo: install ## Run a five-service job over a real CSV, and show its trace
 	@$(BIN)/python examples/demo.py
 
-test: install ## Run all tests
-	$(BIN)/pytest
+test: install ## Run the tests, but for those that take minutes each
+	$(BIN)/pytest -m "not long"
+
+test-long: install ## Run those too: faults on every hop, failpoints, chaos
+	$(BIN)/pytest -m long
+
+test-failpoints: install ## Let processes die at every failpoint, not only at the usual ones
+	PENTAD_TEST_FAILPOINTS=1 $(BIN)/pytest tests/system/test_failpoints.py
+
+SEEDS ?= 2000
+test-sim: install ## Play SEEDS simulated suites under virtual time
+	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
+
+SECONDS ?= 60
+chaos: install ## Kill, stop, cut and starve a real suite for SECONDS
+	cd tests && ../$(BIN)/python -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 test-unit: install ## Run the tests that need no server
 	$(BIN)/pytest tests/unit tests/integration
@@ -72,14 +86,14 @@ lock: install ## Pin every dependency anew in requirements.lock
 		$(foreach m,protos chassis state tools executor orchestrator gateway allinone cli,--no-emit-package pentad-$(m)) \
 		--upgrade -o requirements.lock requirements-dev.txt
 
-mutations: install ## Check that taking a safeguard out turns the tests red
-	$(BIN)/python tests/mutations/run.py
-
 bench: install ## Measure a simple run beside a bare gRPC chain
 	$(BIN)/python -m bench
 
 bench-hop: install ## Measure what the chassis costs on a hop
 	$(BIN)/python -m bench.hop
+
+bench-growth: install ## Measure whether a turn costs more the later it comes
+	$(BIN)/python -m bench.growth
 
 bench-overload: install ## Ask three times too much of a suite
 	$(BIN)/python -m bench.overload

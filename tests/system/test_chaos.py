@@ -27,7 +27,7 @@ from harness.suite import Kit
 from pentad.gateway.v1.run_service_pb2 import CreateRunRequest
 from pentad_cli.connection import Client
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.timeout(300)]
 
 SEED = 4
 LEASE_S = 2.5

@@ -24,6 +24,8 @@ RELEASE = {name for name in POINTS if "release" in name}
 CLAIM = {name for name in POINTS if "adopt" in name or "run_claim" in name}
 """Reached only when a run goes from one owner to another."""
 
+pytestmark = [pytest.mark.system, pytest.mark.long]
+
 OFTEN = {
     "orchestrator.append.after",
     "orchestrator.invoke.after",

@@ -35,7 +35,7 @@ from harness.suite import until
 from pentad.state.v1.run_pb2 import RunStatus
 from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 SLACK_S = 0.5
 PACE_S = 0.03

@@ -161,10 +161,8 @@ async def test_a_takeover_goes_on_in_the_same_trace(five: Suite, tmp_path: Path)
     assert second.attributes[PENTAD_LINKED_SPAN] == first.span_id
     assert second.HasField("end_time")
     assert not first.HasField("end_time"), "nobody was left to end it"
-    known = {span.span_id for span in found} | {""}
-    cut_off = {(s.service, s.kind) for s in found if s.parent_span_id not in known}
     # Calls that the dead owner had under way: it could not tell of them, those it called can.
-    assert cut_off <= {(service, Span.KIND_SERVER) for service in ("executor", "tools", "state")}
+    assert {span.service for span in cut_off(found)} <= {"executor", "tools", "state"}
 
 
 async def until_owned(kit: Kit, run_id: str) -> None:
@@ -182,7 +180,7 @@ async def until_owned(kit: Kit, run_id: str) -> None:
 
 
 async def whole_trace(kit: Kit, run_id: str) -> Sequence[Span]:
-    """Return the spans there are, once the last of those who end has told of its end."""
+    """Return the spans there are, once all who live have told of theirs if the run has ended."""
     found: list[Span] = []
 
     async def told() -> bool:
@@ -192,10 +190,17 @@ async def whole_trace(kit: Kit, run_id: str) -> Sequence[Span]:
             return False
         run = await kit.get(run_id)
         found[:] = response.spans
-        return not run.HasField("end_time") or bool(owners(found)[-1].HasField("end_time"))
+        ended = owners(found) and owners(found)[-1].HasField("end_time")
+        return not run.HasField("end_time") or (ended and all(map(is_served, cut_off(found))))
 
     await until(told, what="the trace is there")
     return found
+
+
+def cut_off(spans: Sequence[Span]) -> list[Span]:
+    """Return the spans whose parents nobody has told of."""
+    known = {span.span_id for span in spans} | {""}
+    return [span for span in spans if span.parent_span_id not in known]
 
 
 def owners(spans: Sequence[Span]) -> list[Span]:
