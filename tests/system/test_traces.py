@@ -190,8 +190,10 @@ async def whole_trace(kit: Kit, run_id: str) -> Sequence[Span]:
             return False
         run = await kit.get(run_id)
         found[:] = response.spans
-        ended = owners(found) and owners(found)[-1].HasField("end_time")
-        return not run.HasField("end_time") or (ended and all(map(is_served, cut_off(found))))
+        if not run.HasField("end_time"):
+            return True
+        ended = [owner.HasField("end_time") for owner in owners(found)][-1:] == [True]
+        return ended and all(map(is_served, cut_off(found)))
 
     await until(told, what="the trace is there")
     return found
