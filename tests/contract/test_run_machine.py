@@ -36,8 +36,7 @@ ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
 ASKED = (0, 0)
 """Where a run stands that is to be cancelled or to rest."""
 
-LARGE = settings(SETTINGS, max_examples=60)
-"""For the noun with most states."""
+LARGE = settings(SETTINGS, max_examples=60)  # for the noun with most states
 
 REQUESTS = st.sampled_from(["r1", "r1", "r2"])
 PRINTS = st.sampled_from([b"a", b"b"])

@@ -191,8 +191,12 @@ class Suite:
 
     def kill9_child(self, pid: int) -> None:
         """Kill one process of the suite."""
+        self.signal_child(pid, signal.SIGKILL)
+
+    def signal_child(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to one process of the suite."""
         assert pid in tree_of(self._running().pid), "only what this suite started"
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     def restart(self) -> None:
         """Start again on the same data."""

@@ -75,7 +75,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     },
     "gateway": {},
 }
-_APPS: Mapping[str, tuple[Any, Any]] = {
+APPS: Mapping[str, tuple[Any, Any]] = {
     "state": (StateConfig, open_state),
     "tools": (ToolsConfig, open_tools),
     "executor": (ExecutorConfig, open_executor),
@@ -188,7 +188,7 @@ async def open_wired(folder: Path, **executor: Any) -> AsyncIterator[Wired]:
         for hop in HOPS:
             proxies[hop] = await stack.enter_async_context(_open_proxy(folder, hop, engine))
         for service in SERVICES:
-            config_type, open_app = _APPS[service]
+            config_type, open_app = APPS[service]
             config = config_type(**_settings(folder, service, proxies, executor))
             await stack.enter_async_context(open_app(config, telemetry[service]))
         connection = Connection(
