@@ -36,8 +36,6 @@ ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
 ASKED = (0, 0)
 """Where a run stands that is to be cancelled or to rest."""
 
-LARGE = settings(SETTINGS, max_examples=60)  # for the noun with most states
-
 REQUESTS = st.sampled_from(["r1", "r1", "r2"])
 PRINTS = st.sampled_from([b"a", b"b"])
 OWNERS = st.sampled_from(["one", "two"])
@@ -48,8 +46,7 @@ DELAYS = st.sampled_from([None, None, None, SHORT_S, LONG_S])
 STATUSES = st.sampled_from([RUNNING, PAUSED, PAUSED, PAUSED, PARKED, COMPLETED])
 STALE = st.sampled_from([0, 0, 0, 0, 1, 2])
 """How old a fence is; mostly it is the right one, or nothing would ever come of a run."""
-ASTRAY = st.sampled_from([0, 0, 0, 0, -1, 1])
-"""How far off an expected place is."""
+ASTRAY = st.sampled_from([0, 0, 0, 0, -1, 1])  # how far off an expected place is
 
 
 @dataclass
@@ -78,8 +75,8 @@ class ModelRun:
     state: RunStatus.State.ValueType = QUEUED
     fence: int = 0
     expired: bool = False
-    lost: bool = False
-    """It was taken from an owner whose lease had expired."""
+    lost: bool = False  # taken from another owner, whose lease had expired
+    owner: str = ""
     cancel: str | None = None
     pause: str | None = None
     resumed: str | None = None
@@ -97,8 +94,9 @@ class ModelRun:
     def lease(self) -> Lease:
         return Lease(run_id=self.run_id, fence=self.fence)
 
-    def take(self, lease_s: float) -> None:
-        self.lost = self.state == HELD
+    def take(self, owner: str, lease_s: float) -> None:
+        self.lost = self.state == HELD and owner != self.owner
+        self.owner = owner
         self.state, self.fence, self.expired = HELD, self.fence + 1, lease_s == SHORT_S
 
     def rest(self, *, parked: bool) -> None:
@@ -154,7 +152,7 @@ class RunMachine(CoreMachine):
             known = ModelRun(run.run_id, fingerprint, level, delayed, rank=(level, 1))
             self.model[request] = known
             if held is not None and lease_s is not None:
-                known.take(lease_s)
+                known.take("creator", lease_s)
                 self.check_claim(known, held)
         assert run.run_id == known.run_id
         self.expire()
@@ -175,7 +173,7 @@ class RunMachine(CoreMachine):
         assert len(waited) == len(taken) - min(limit, expired)
         assert waited == ranks[: len(waited)]
         for run, held in zip(taken, claimed, strict=True):
-            run.take(lease_s)
+            run.take(owner, lease_s)
             self.check_claim(run, held)
         self.expire()
 
@@ -397,4 +395,6 @@ def copies(events: list[Event]) -> list[Event]:
 
 @pytest.mark.parametrize("engine", SINGLE, indirect=True)
 def test_runs_follow_the_model(engine: str) -> None:
-    run_state_machine_as_test(lambda: RunMachine(engine), settings=LARGE)  # type: ignore[arg-type] # a factory will do
+    run_state_machine_as_test(
+        lambda: RunMachine(engine), settings=settings(SETTINGS, max_examples=60)
+    )  # type: ignore[arg-type] # a factory will do

@@ -4,20 +4,30 @@ from hypothesis import strategies as st
 from pentad_chassis.errors import CircuitOpen, DeadlineTooShort, NotFound, Unavailable
 from pentad_chassis.policy import (
     FLOOR_S,
+    TRIM_S,
     RetryBudget,
     call_timeout,
     may_retry,
+    trim,
 )
 
 
 def test_retries_stop_when_the_budget_is_spent_and_come_back_with_successes() -> None:
     budget = RetryBudget()
-    while budget.allows():
-        budget.failed()
-    for _ in range(50):
-        budget.succeeded()
-
     assert budget.allows()
+
+    for _ in range(5):
+        budget.failed()
+    assert not budget.allows()
+
+    for _ in range(10):
+        budget.succeeded()
+    assert budget.allows(), "one retry for ten calls that went well"
+
+
+def test_a_server_takes_a_little_off_its_callers_time_and_of_little_only_a_part() -> None:
+    assert trim(10.0) == TRIM_S
+    assert 0 < trim(0.1) <= 0.01
 
 
 def test_only_an_unavailable_peer_is_worth_a_retry() -> None:

@@ -5,7 +5,8 @@
 local run, journal, ready, leases = unpack(KEYS)
 local id, place, owner, lease_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local held = redis.call('HMGET', run, 'state', 'seq', 'cancel', 'pause', 'resumed')
+local held = redis.call('HMGET', run, 'state', 'seq', 'cancel', 'pause', 'resumed',
+  'owner')
 local state = tonumber(held[1] or '')
 if state ~= QUEUED and state ~= RUNNING then
   -- Its keys are gone, or it rests or has ended: nobody shall be offered it again.
@@ -21,5 +22,6 @@ end
 redis.call('ZREM', ready, place)
 local fence = lease(run, leases, id, owner, ms, lease_ms)
 local events = slice(journal, 0, tonumber(ARGV[5]), tonumber(ARGV[6]))
-local lost = state == RUNNING and 1 or 0
+-- An owner that takes its own run back was cut off, and lives.
+local lost = state == RUNNING and held[6] ~= owner and 1 or 0
 return {'CLAIMED', fence, tonumber(held[2]), lost, held[3], held[4], held[5], events}

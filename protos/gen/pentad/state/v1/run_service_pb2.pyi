@@ -97,7 +97,7 @@ class ClaimedRun(_message.Message):
     cancel_reason: _builtins.str
     """The reason given."""
     owner_lost: _builtins.bool
-    """The owner before let its lease run out."""
+    """Another owner let its lease run out."""
     pause_requested: _builtins.bool
     """The run is to rest, for `pause_reason`."""
     pause_reason: _builtins.str

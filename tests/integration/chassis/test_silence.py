@@ -1,0 +1,175 @@
+"""What a caller learns of a peer that has nothing to say: from the peer, as long as there is one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from harness.faults import CUT_RESPONSES, open_proxy
+
+from pentad.state.v1 import entry_service_pb2 as entries
+from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
+from pentad.state.v1 import run_service_pb2 as runs
+from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
+from pentad_chassis.channel import open_channel, reading
+from pentad_chassis.config import Settings
+from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
+from pentad_chassis.server import Context, serving
+from pentad_chassis.telemetry import Telemetry, silent_telemetry
+
+if TYPE_CHECKING:
+    from pentad.state.v1.entry_service_pb2_grpc import EntryServiceAsyncStub
+
+DEADLINE_S = 1.2
+"""Above the second below which a deadline that passes says nothing of the peer."""
+
+OPENS_A_BREAKER = 5
+REQUEST = entries.GetEntryRequest(scope="s", key="k")
+
+Answer = Callable[[entries.GetEntryRequest], Awaitable[entries.GetEntryResponse]]
+
+
+class Entries(entries_grpc.EntryServiceServicer):
+    def __init__(self, answer: Answer) -> None:
+        self.calls = 0
+        self._answer = answer
+
+    async def GetEntry(
+        self, request: entries.GetEntryRequest, context: Context
+    ) -> entries.GetEntryResponse:
+        self.calls += 1
+        return await self._answer(request)
+
+
+class Runs(runs_grpc.RunServiceServicer):
+    async def TailRun(
+        self, request: runs.TailRunRequest, context: Context
+    ) -> AsyncIterator[runs.TailRunResponse]:
+        yield runs.TailRunResponse()
+        await asyncio.Event().wait()
+
+
+async def say_nothing(_: object) -> entries.GetEntryResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def be_away(_: object) -> entries.GetEntryResponse:
+    raise Unavailable("not now")
+
+
+@asynccontextmanager
+async def server(folder: Path, name: str, *servicers: object) -> AsyncIterator[str]:
+    address = f"unix:{folder}/{name}"
+    adds = [
+        partial(
+            entries_grpc.add_EntryServiceServicer_to_server
+            if isinstance(servicer, Entries)
+            else runs_grpc.add_RunServiceServicer_to_server,
+            servicer,
+        )
+        for servicer in servicers
+    ]
+    settings = Settings(address=address, drain_grace_s=0.0)
+    async with serving(settings, silent_telemetry(name), adds):
+        yield address
+
+
+class Client:
+    """A caller, and what its breaker thinks of the peer."""
+
+    def __init__(self, channel: grpc.aio.Channel, telemetry: Telemetry) -> None:
+        self.channel = channel
+        self.entries: EntryServiceAsyncStub = entries_grpc.EntryServiceStub(channel)
+        self._registry = telemetry.metrics.registry
+
+    async def ask(self) -> ServiceError:
+        with pytest.raises(ServiceError) as caught:
+            await self.entries.GetEntry(REQUEST, timeout=DEADLINE_S)
+        return caught.value
+
+    async def ask_at_once(self) -> list[ServiceError]:
+        return await asyncio.gather(*(self.ask() for _ in range(OPENS_A_BREAKER)))
+
+    @property
+    def breaker_is_open(self) -> bool:
+        return self._registry.get_sample_value("pentad_breaker_state", {"peer": "peer"}) == 2
+
+
+@asynccontextmanager
+async def client(address: str) -> AsyncIterator[Client]:
+    telemetry = silent_telemetry("client")
+    async with open_channel("peer", address, Settings(), telemetry) as channel:
+        yield Client(channel, telemetry)
+
+
+async def test_a_server_that_runs_out_of_time_says_so_before_its_caller_gives_up(
+    tmp_path: Path,
+) -> None:
+    async with server(tmp_path, "s", Entries(say_nothing)) as at, client(at) as caller:
+        errors = await caller.ask_at_once()
+
+        assert all(isinstance(error, DeadlineExceeded) for error in errors)
+        assert not any(error.unsaid for error in errors)
+        assert not caller.breaker_is_open
+
+
+async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> None:
+    async with server(tmp_path, "s", Runs()) as at, client(at) as caller:
+        call = runs_grpc.RunServiceStub(caller.channel).TailRun(
+            runs.TailRunRequest(), timeout=DEADLINE_S
+        )
+        with pytest.raises(DeadlineExceeded) as caught:
+            async with reading(call) as responses:
+                [_ async for _ in responses]
+
+    assert not caught.value.unsaid
+
+
+async def test_silence_itself_opens_the_breaker(tmp_path: Path) -> None:
+    async with (
+        server(tmp_path, "s", Entries(say_nothing)) as at,
+        open_proxy(at) as proxy,
+        client(proxy.address) as caller,
+    ):
+        await proxy.begin(CUT_RESPONSES)
+        errors = await caller.ask_at_once()
+
+        assert all(error.unsaid for error in errors)
+        assert caller.breaker_is_open
+
+
+async def test_of_a_chain_only_the_caller_of_the_silent_one_opens_its_breaker(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        last = await stack.enter_async_context(server(tmp_path, "last", Entries(say_nothing)))
+        proxy = await stack.enter_async_context(open_proxy(last))
+        behind = await stack.enter_async_context(client(proxy.address))
+
+        async def pass_on(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
+            return await behind.entries.GetEntry(request)
+
+        middle = await stack.enter_async_context(server(tmp_path, "middle", Entries(pass_on)))
+        before = await stack.enter_async_context(client(middle))
+        await proxy.begin(CUT_RESPONSES)
+
+        errors = await before.ask_at_once()
+
+        assert all(isinstance(error, DeadlineExceeded) for error in errors)
+        assert behind.breaker_is_open
+        assert not before.breaker_is_open
+
+
+async def test_retries_of_calls_that_keep_failing_are_few_in_all(tmp_path: Path) -> None:
+    away = Entries(be_away)
+    async with server(tmp_path, "s", away) as at, client(at) as caller:
+        for _ in range(30):
+            await caller.ask()
+
+        assert 30 < away.calls <= 30 + 5, "a budget's worth of retries, and no more"
+        assert not caller.breaker_is_open, "whoever answers is there"
