@@ -1,10 +1,14 @@
 """Fixtures of the system tests: whole suites, in one process and in five."""
 
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from harness.suite import Kit, Suite, Topology, example_agents
+
+# A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5"}
 """Runs whose owner died are taken over sooner than by default."""

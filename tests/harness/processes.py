@@ -32,6 +32,10 @@ def is_alive(pid: int) -> bool:
 def _ps(columns: str, pid: int | None = None) -> str:
     which = ["-A"] if pid is None else ["-p", str(pid)]
     done = subprocess.run(
-        ["ps", *which, "-o", columns], capture_output=True, text=True, check=False, timeout=10
+        ["ps", "-ww", *which, "-o", columns],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
     )
     return done.stdout
