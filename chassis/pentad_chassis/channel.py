@@ -31,7 +31,7 @@ OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),  # one retry layer, above the transport
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),  # what it means: time to connect, TLS included
     ("grpc.max_reconnect_backoff_ms", 2000),  # a peer that is back is found within that time
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

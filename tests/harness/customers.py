@@ -1,4 +1,4 @@
-"""Customers of a suite: each has runs done one after the other, and repeats what may be repeated."""
+"""Customers of a suite: each has runs done one by one, and repeats what may be repeated."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

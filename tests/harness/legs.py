@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
     from pentad.tools.v1.tools_service_pb2_grpc import ToolsServiceAsyncStub
 
-DEADLINE_S = 1.5
+DEADLINE_S = 1.4
 """Above the second below which a deadline that passes says nothing of the peer, on every hop."""
 
 Call = Callable[["Scene", float], Awaitable[object]]

@@ -1,4 +1,4 @@
-"""Services end under load, in order or not: clients repeat what may be repeated, and miss nothing."""
+"""Services end under load, in order or not: clients that repeat what they may miss nothing."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from harness.pairs import REPLICAS, Pairs, open_kit, open_pairs
 from harness.suite import Suite, until
 from harness.wired import SERVICES
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 CUSTOMERS = 4
 
@@ -20,7 +20,7 @@ CUSTOMERS = 4
 async def test_the_only_replica_of_a_service_ends(
     five: Suite, victim: str, number: signal.Signals
 ) -> None:
-    """Whatever its clients see meanwhile says that they may try again, and when they do, all is done."""
+    """All that clients see meanwhile says that they may try again; so they do, and all is done."""
     async with five.open() as kit:
         customers = Customers(kit, f"{victim}-{number.name.lower()}")
         async with customers.working(CUSTOMERS):

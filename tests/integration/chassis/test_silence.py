@@ -1,4 +1,4 @@
-"""What a caller learns of a peer that has nothing to say: from the peer, as long as there is one."""
+"""What a caller learns of a peer that has nothing to say: from the peer, if there is one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from harness.faults import CUT_RESPONSES, open_proxy
+from harness.faults import CUT_RESPONSES, Fault, open_proxy
 
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad.state.v1 import run_service_pb2 as runs
 from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
+from pentad_chassis.calls import unrepeated
 from pentad_chassis.channel import open_channel, reading
 from pentad_chassis.config import Settings
 from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
@@ -35,13 +36,11 @@ Answer = Callable[[entries.GetEntryRequest], Awaitable[entries.GetEntryResponse]
 
 class Entries(entries_grpc.EntryServiceServicer):
     def __init__(self, answer: Answer) -> None:
-        self.calls = 0
         self._answer = answer
 
     async def GetEntry(
         self, request: entries.GetEntryRequest, context: Context
     ) -> entries.GetEntryResponse:
-        self.calls += 1
         return await self._answer(request)
 
 
@@ -58,21 +57,12 @@ async def say_nothing(_: object) -> entries.GetEntryResponse:
     raise AssertionError
 
 
-async def be_away(_: object) -> entries.GetEntryResponse:
-    raise Unavailable("not now")
-
-
 @asynccontextmanager
-async def server(folder: Path, name: str, *servicers: object) -> AsyncIterator[str]:
+async def server(folder: Path, name: str, answer: Answer) -> AsyncIterator[str]:
     address = f"unix:{folder}/{name}"
     adds = [
-        partial(
-            entries_grpc.add_EntryServiceServicer_to_server
-            if isinstance(servicer, Entries)
-            else runs_grpc.add_RunServiceServicer_to_server,
-            servicer,
-        )
-        for servicer in servicers
+        partial(entries_grpc.add_EntryServiceServicer_to_server, Entries(answer)),
+        partial(runs_grpc.add_RunServiceServicer_to_server, Runs()),
     ]
     settings = Settings(address=address, drain_grace_s=0.0)
     async with serving(settings, silent_telemetry(name), adds):
@@ -104,13 +94,17 @@ class Client:
 async def client(address: str) -> AsyncIterator[Client]:
     telemetry = silent_telemetry("client")
     async with open_channel("peer", address, Settings(), telemetry) as channel:
+        channel.get_state(try_to_connect=True)
+        async with asyncio.timeout(10.0):
+            while channel.get_state() is not grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(channel.get_state())
         yield Client(channel, telemetry)
 
 
 async def test_a_server_that_runs_out_of_time_says_so_before_its_caller_gives_up(
     tmp_path: Path,
 ) -> None:
-    async with server(tmp_path, "s", Entries(say_nothing)) as at, client(at) as caller:
+    async with server(tmp_path, "s", say_nothing) as at, client(at) as caller:
         errors = await caller.ask_at_once()
 
         assert all(isinstance(error, DeadlineExceeded) for error in errors)
@@ -119,7 +113,7 @@ async def test_a_server_that_runs_out_of_time_says_so_before_its_caller_gives_up
 
 
 async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> None:
-    async with server(tmp_path, "s", Runs()) as at, client(at) as caller:
+    async with server(tmp_path, "s", say_nothing) as at, client(at) as caller:
         call = runs_grpc.RunServiceStub(caller.channel).TailRun(
             runs.TailRunRequest(), timeout=DEADLINE_S
         )
@@ -132,7 +126,7 @@ async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> N
 
 async def test_silence_itself_opens_the_breaker(tmp_path: Path) -> None:
     async with (
-        server(tmp_path, "s", Entries(say_nothing)) as at,
+        server(tmp_path, "s", say_nothing) as at,
         open_proxy(at) as proxy,
         client(proxy.address) as caller,
     ):
@@ -147,14 +141,14 @@ async def test_of_a_chain_only_the_caller_of_the_silent_one_opens_its_breaker(
     tmp_path: Path,
 ) -> None:
     async with AsyncExitStack() as stack:
-        last = await stack.enter_async_context(server(tmp_path, "last", Entries(say_nothing)))
+        last = await stack.enter_async_context(server(tmp_path, "last", say_nothing))
         proxy = await stack.enter_async_context(open_proxy(last))
         behind = await stack.enter_async_context(client(proxy.address))
 
         async def pass_on(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
             return await behind.entries.GetEntry(request)
 
-        middle = await stack.enter_async_context(server(tmp_path, "middle", Entries(pass_on)))
+        middle = await stack.enter_async_context(server(tmp_path, "middle", pass_on))
         before = await stack.enter_async_context(client(middle))
         await proxy.begin(CUT_RESPONSES)
 
@@ -166,10 +160,29 @@ async def test_of_a_chain_only_the_caller_of_the_silent_one_opens_its_breaker(
 
 
 async def test_retries_of_calls_that_keep_failing_are_few_in_all(tmp_path: Path) -> None:
-    away = Entries(be_away)
-    async with server(tmp_path, "s", away) as at, client(at) as caller:
+    asked = 0
+
+    async def be_away(_: object) -> entries.GetEntryResponse:
+        nonlocal asked
+        asked += 1
+        raise Unavailable("not now")
+
+    async with server(tmp_path, "s", be_away) as at, client(at) as caller:
         for _ in range(30):
             await caller.ask()
 
-        assert 30 < away.calls <= 30 + 5, "a budget's worth of retries, and no more"
+        assert 30 < asked <= 30 + 5, "a budget's worth of retries, and no more"
         assert not caller.breaker_is_open, "whoever answers is there"
+
+
+async def test_a_peer_that_is_far_away_is_reached_at_the_first_attempt(tmp_path: Path) -> None:
+    async def answer(_: object) -> entries.GetEntryResponse:
+        return entries.GetEntryResponse()
+
+    async with server(tmp_path, "s", answer) as at, open_proxy(at) as proxy:
+        await proxy.begin(Fault(delay_s=0.15))
+        async with open_channel(
+            "peer", proxy.address, Settings(), silent_telemetry("client")
+        ) as channel:
+            with unrepeated():
+                await entries_grpc.EntryServiceStub(channel).GetEntry(REQUEST)
