@@ -395,6 +395,6 @@ def copies(events: list[Event]) -> list[Event]:
 
 @pytest.mark.parametrize("engine", SINGLE, indirect=True)
 def test_runs_follow_the_model(engine: str) -> None:
-    run_state_machine_as_test(
-        lambda: RunMachine(engine), settings=settings(SETTINGS, max_examples=60)
-    )  # type: ignore[arg-type] # a factory will do
+    machine = lambda: RunMachine(engine)  # noqa: E731 - a factory will do
+    more = settings(SETTINGS, max_examples=60)
+    run_state_machine_as_test(machine, settings=more)  # type: ignore[arg-type]
