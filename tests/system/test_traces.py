@@ -19,6 +19,9 @@ from pentad_cli.follow import follow
 
 pytestmark = pytest.mark.system
 
+TRIES = 5
+"""Of having a certain request lost: one of the background may come before it."""
+
 SERVICES = {"gateway", "orchestrator", "executor", "tools", "state"}
 
 
@@ -122,23 +125,25 @@ async def wired() -> AsyncIterator[Wired]:
 async def test_a_call_that_was_repeated_shows_both_attempts_and_one_that_was_served(
     wired: Wired, hop: Hop, method: str
 ) -> None:
-    await wired.quiet(hop)
-    await wired.proxies[hop].begin(LOSE_ONE_REQUEST)
+    for _ in range(TRIES):
+        await wired.quiet(hop)
+        await wired.proxies[hop].begin(LOSE_ONE_REQUEST)
+        events = await wired.kit.execute(ask("clock"))
+        assert events[-1].HasField("run_completed")
+        spans = (await trace_of(wired.kit, events[0].run_id)).spans
+        lost, *others = [
+            span
+            for span in sorted(spans, key=lambda span: span.start_time.ToNanoseconds())
+            if (span.service, span.kind) == (hop[0], Span.KIND_CLIENT) and method in span.name
+        ]
+        if lost.failed:
+            break
 
-    events = await wired.kit.execute(ask("clock"))
-
-    spans = (await trace_of(wired.kit, events[0].run_id)).spans
-    assert events[-1].HasField("run_completed")
-    attempts = [
-        span
-        for span in sorted(spans, key=lambda span: span.start_time.ToNanoseconds())
-        if (span.service, span.kind) == (hop[0], Span.KIND_CLIENT) and span.name.endswith(method)
-    ]
-    lost, repeated, *_ = attempts
-    assert (lost.failed, repeated.failed) == (True, False)
-    assert lost.parent_span_id == repeated.parent_span_id
+    assert lost.failed, "the call was lost at last"
+    assert not others[0].failed
+    assert lost.parent_span_id == others[0].parent_span_id
     heard = Counter(span.parent_span_id for span in spans if is_served(span))
-    assert (heard[lost.span_id], heard[repeated.span_id]) == (0, 1)
+    assert (heard[lost.span_id], heard[others[0].span_id]) == (0, 1)
 
 
 async def test_a_takeover_goes_on_in_the_same_trace(five: Suite, tmp_path: Path) -> None:
