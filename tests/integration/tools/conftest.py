@@ -74,11 +74,17 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-async def kit(tmp_path: Path, probe: Any) -> AsyncIterator[Kit]:
+def hold_s() -> float:
+    """How long the ledger holds an entry without a sign of life: short, to see many of them."""
+    return 0.15
+
+
+@pytest.fixture
+async def kit(tmp_path: Path, probe: Any, hold_s: float) -> AsyncIterator[Kit]:
     ledger, traces, log = MemoryLedger(), MemoryTraces(), io.StringIO()
     state = f"unix:{tmp_path}/state"
     address = f"unix:{tmp_path}/tools"
-    config = Config(address=address, state_address=state, hold_s=0.15, data_dir=tmp_path)
+    config = Config(address=address, state_address=state, hold_s=hold_s, data_dir=tmp_path)
     services = [
         partial(add_EffectServiceServicer_to_server, ledger),
         partial(add_TraceServiceServicer_to_server, traces),

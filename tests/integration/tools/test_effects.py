@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from integration.tools.conftest import Kit
+from integration.tools.conftest import TIMEOUT_S, Kit
 from integration.tools.ledger import recorded
 
 from pentad_chassis.errors import DeadlineExceeded, FailedPrecondition, Unavailable
@@ -121,6 +121,7 @@ async def test_a_thread_that_overruns_is_held_and_recorded_at_its_end(kit: Kit) 
     assert (again.result.text, again.replayed, kit.probe.runs) == ("late", True, 1)
 
 
+@pytest.mark.parametrize("hold_s", [TIMEOUT_S])  # the ledger is asked for as long as it holds
 @pytest.mark.parametrize("tool", ["pure", "once"])
 async def test_an_outcome_is_recorded_when_the_store_is_back(kit: Kit, tool: str) -> None:
     kit.ledger.refusing["CompleteEffect"] = 4
