@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
 
 from pentad_chassis.config import Settings
-from pentad_chassis.errors import ResourceExhausted, Unavailable
+from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from pentad_chassis.health import Condition, fullness, worst
 from pentad_chassis.lag import LoopLag
 from pentad_chassis.telemetry import Telemetry
+from pentad_chassis.waits import Wait, Waits
 
 UNARY, STREAM, PARKED = "unary", "stream", "parked"
 
@@ -63,7 +63,8 @@ class Admission:
         streams = config.max_streams
         self._room = {UNARY: config.max_in_flight, STREAM: streams, PARKED: streams}
         self._in_hand = dict.fromkeys(self._room, 0)
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._waits = Waits(self._overdue)
+        self._parked: set[Wait] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -82,9 +83,8 @@ class Admission:
             return PARKED
         return STREAM if streams else UNARY
 
-    @contextmanager
-    def admitted(self, method: str, kind: str) -> Iterator[None]:
-        """Hold a place for a call, or raise Overloaded."""
+    def admit(self, method: str, kind: str) -> None:
+        """Take a place for a call, which is to be released, or raise Overloaded."""
         if self._in_hand[kind] >= self._room[kind]:
             self._shed.labels(kind).inc()
             raise Overloaded(self._service, "has too many calls in hand", _RETRY_FULL_S)
@@ -93,33 +93,35 @@ class Admission:
             raise Overloaded(self._service, "is behind with its work", _RETRY_BEHIND_S)
         self._in_hand[kind] += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_hand[kind] -= 1
-            if not any(self._in_hand.values()):
-                self._idle.set()
+
+    def release(self, kind: str) -> None:
+        """Give back the place of a call."""
+        self._in_hand[kind] -= 1
+        if not any(self._in_hand.values()):
+            self._idle.set()
+
+    def waiting(self, kind: str, until: float | None) -> AbstractContextManager[object]:
+        """Return a block that ends with DeadlineExceeded at `until`, by the loop's clock.
+
+        A stop ends it with Draining where the call only waits, and nothing that is done outside.
+        """
+        wait = self._waits.until(until)
+        return self._parking(wait) if kind == PARKED else wait
 
     @contextmanager
-    def parking(self, kind: str) -> Iterator[None]:
-        """Let a stop end the wait inside the block, and nothing that is done outside of it."""
-        if kind != PARKED:
-            yield
-            return
+    def _parking(self, wait: Wait) -> Iterator[None]:
         if self._draining:
             raise Draining(self._service)
-        task = asyncio.current_task()
-        assert task is not None, "a handler runs in a task"
-        self._waiting.add(task)
+        self._parked.add(wait)
         try:
-            yield
-        except asyncio.CancelledError:
-            if not self._draining:
-                raise
-            task.uncancel()
-            raise Draining(self._service) from None
+            with wait:
+                yield
         finally:
-            self._waiting.discard(task)
+            self._parked.discard(wait)
+
+    def _overdue(self) -> DeadlineExceeded:
+        # Whatever a handler waits for, a caller that hears nothing would take the peer for ill.
+        return DeadlineExceeded(f"the {self._service} service ran out of time")
 
     def _condition(self) -> Condition:
         return worst(
@@ -129,8 +131,8 @@ class Admission:
     async def drain(self, grace_s: float) -> None:
         """End the calls that only wait, and give the others `grace_s` seconds to finish."""
         self._draining = True
-        for task in self._waiting:
-            task.cancel()
+        for wait in self._parked:
+            wait.interrupt(Draining(self._service))
         try:
             async with asyncio.timeout(grace_s):
                 await self._idle.wait()

@@ -74,6 +74,7 @@ class Breaker:
         self._recent = _Recent(self._policy)
         self._opened_at = 0.0
         self._generation = 0
+        self._state = pybreaker.STATE_CLOSED
         self._next_probe_at = 0.0
         """When half open; no earlier unless the probe before has ended."""
         self._machine = pybreaker.CircuitBreaker(
@@ -86,25 +87,24 @@ class Breaker:
     @property
     def state(self) -> str:
         """`closed`, `open` or `half-open`."""
-        return str(self._machine.current_state)
+        return self._state
 
     @property
     def next_attempt_s(self) -> float:
         """How long until a call is let through; 0 when one is now."""
-        if self._machine.current_state == pybreaker.STATE_CLOSED:
+        if self._state == pybreaker.STATE_CLOSED:
             return 0.0
         return max(0.0, self._opened_at + self._policy.reset_s - self._clock.monotonic())
 
     def permit(self) -> int:
         """Return the generation to settle, or raise CircuitOpen with the time to the next probe."""
-        state = self._machine.current_state
-        if state == pybreaker.STATE_CLOSED:
+        if self._state == pybreaker.STATE_CLOSED:
             return self._generation
         now = self._clock.monotonic()
         left = self._opened_at + self._policy.reset_s - now
         if left > 0:
             raise CircuitOpen(self._peer, left)
-        if state == pybreaker.STATE_OPEN:
+        if self._state == pybreaker.STATE_OPEN:
             self._machine.half_open()
             self._entered()
         if now < self._next_probe_at:
@@ -120,25 +120,27 @@ class Breaker:
         self._next_probe_at = 0.0
         if outcome is Outcome.NEUTRAL:
             return
-        before = self._machine.current_state
         second = int(self._clock.monotonic())
         self._recent.add(second, failed=outcome is Outcome.FAILED)
         if outcome is Outcome.FAILED:
             with contextlib.suppress(_PeerFailed, pybreaker.CircuitBreakerError):
                 self._machine.call(_raise)
-            if before == pybreaker.STATE_CLOSED and self._recent.too_many(second):
+            if self._state == pybreaker.STATE_CLOSED and self._recent.too_many(second):
                 self._machine.open()
-        elif self._machine.fail_counter or before != pybreaker.STATE_CLOSED:
+        elif self._machine.fail_counter or self._state != pybreaker.STATE_CLOSED:
             self._machine.call(lambda: None)
-        if self._machine.current_state != before:
+        else:
+            return  # by far the most frequent way
+        if self._machine.current_state != self._state:
             self._entered()
 
     def _entered(self) -> None:
         """Begin a generation: what was permitted before the change is not to be counted."""
+        self._state = str(self._machine.current_state)
         self._generation += 1
         self._next_probe_at = 0.0
         self._recent = _Recent(self._policy)
-        if self._machine.current_state == pybreaker.STATE_OPEN:
+        if self._state == pybreaker.STATE_OPEN:
             self._opened_at = self._clock.monotonic()
         self._on_change(self.state)
 

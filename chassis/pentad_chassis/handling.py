@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,7 +15,7 @@ from opentelemetry.trace import Span, SpanKind
 from pentad_chassis import calls
 from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller
-from pentad_chassis.errors import DeadlineExceeded, Internal, ServiceError
+from pentad_chassis.errors import Internal, ServiceError
 from pentad_chassis.policy import trim
 from pentad_chassis.semconv import RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME
 from pentad_chassis.status import to_grpc
@@ -30,15 +31,13 @@ Authenticate = Callable[[str, Mapping[str, str]], Awaitable[Caller]]
 _END = object()
 
 
+@dataclass(frozen=True, slots=True)
 class Handling:
-    """Surrounds handlers."""
+    """Surrounds the handlers of one server."""
 
-    def __init__(
-        self, telemetry: Telemetry, admission: Admission, authenticate: Authenticate | None
-    ) -> None:
-        self._telemetry = telemetry
-        self._admission = admission
-        self._authenticate = authenticate
+    telemetry: Telemetry
+    admission: Admission
+    authenticate: Authenticate | None
 
     def surround(self, method: str, handler: Any) -> Any:
         """Return the handler of `/package.Service/Method` with all that surrounds it."""
@@ -50,101 +49,107 @@ class Handling:
         return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *codec)
 
     def _unary(self, method: str, behaviour: Any) -> Any:
-        kind = self._admission.kind_of(method, streams=False)
+        kind = self.admission.kind_of(method, streams=False)
 
         async def handle(request: Any, context: Any) -> Any:
-            async with self._serving(method, kind, context) as until:
-                with self._admission.parking(kind):
-                    return await self._in_time(behaviour(request, context), until)
+            call = _Call(self, method, kind)
+            try:
+                until = await call.begin(context)
+                with self.admission.waiting(kind, until):
+                    response = await behaviour(request, context)
+            except BaseException as error:
+                await call.fail(error, context)
+                raise
+            call.end("OK")
+            return response
 
         return handle
 
     def _stream(self, method: str, behaviour: Any) -> Any:
-        kind = self._admission.kind_of(method, streams=True)
+        kind = self.admission.kind_of(method, streams=True)
 
         async def handle(request: Any, context: Any) -> AsyncGenerator[Any, None]:
-            async with (
-                self._serving(method, kind, context) as until,
-                aclosing(behaviour(request, context)) as responses,
-            ):
-                while True:
-                    with self._admission.parking(kind):
-                        response = await self._in_time(anext(responses, _END), until)
-                    if response is _END:
-                        return
-                    yield response
+            call = _Call(self, method, kind)
+            try:
+                until = await call.begin(context)
+                async with aclosing(behaviour(request, context)) as responses:
+                    while True:
+                        with self.admission.waiting(kind, until):
+                            response = await anext(responses, _END)
+                        if response is _END:
+                            break
+                        yield response
+            except BaseException as error:
+                await call.fail(error, context)
+                raise
+            call.end("OK")
 
         return handle
 
-    async def _in_time(self, work: Awaitable[Any], until: float | None) -> Any:
-        """Return what `work` returns, or raise DeadlineExceeded while the caller still listens.
 
-        Whatever a handler waits for, a caller that hears nothing would take the peer for ill.
-        """
-        limit = asyncio.timeout_at(until)
-        try:
-            async with limit:
-                return await work
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            service = self._telemetry.service
-            raise DeadlineExceeded(f"the {service} service ran out of time") from None
+class _Call:
+    """One call, from its arrival to its answer. It has a task, and so a context, of its own."""
 
-    @asynccontextmanager
-    async def _serving(self, method: str, kind: str, context: Any) -> AsyncIterator[float | None]:
-        """Surround one call; yield the time, by the loop's clock, at which it has to end.
+    __slots__ = ("_admitted", "_begun", "_handling", "_kind", "_method", "_span")
 
-        It has a task, and so a context, of its own.
-        """
-        begun = time.monotonic()
+    def __init__(self, handling: Handling, method: str, kind: str) -> None:
+        self._begun = time.monotonic()
+        self._handling = handling
+        self._method = method
+        self._kind = kind
+        self._admitted = False
+        self._span: Span = trace.INVALID_SPAN
+
+    async def begin(self, context: Any) -> float | None:
+        """Let the call in; return when it has to end, by the loop's clock."""
         metadata = dict(context.invocation_metadata() or ())
-        span = self._start_span(method, metadata)
-        error: ServiceError | None = None
-        code = "CANCELLED"
-        try:
-            with self._admission.admitted(method, kind):
-                until = _begin(context.time_remaining())
-                calls.serve(self._admission.is_draining)
-                if self._authenticate is not None:
-                    calls.identify(await self._authenticate(method, metadata))
-                yield until
-            code = "OK"
-        except ServiceError as raised:
-            error = raised
-        except Exception:
-            self._telemetry.log.exception("call failed by a defect", method=method)
-            error = Internal("an internal error; the log has it under the trace id")
-        finally:
-            if error is not None:
-                fail(span, error.reason)
-                code = error.code.name
-            span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
-            span.end()
-            self._telemetry.metrics.served(span, method[1:], code, time.monotonic() - begun)
-        if error is not None:
-            await self._abort(context, method, error)
+        self._start_span(metadata.get("traceparent", ""))
+        admission, authenticate = self._handling.admission, self._handling.authenticate
+        admission.admit(self._method, self._kind)
+        self._admitted = True
+        until = _begin(context.time_remaining())
+        calls.serve(admission.is_draining)
+        if authenticate is not None:
+            calls.identify(await authenticate(self._method, metadata))
+        return until
 
-    def _start_span(self, method: str, metadata: Mapping[str, str]) -> Span:
+    def _start_span(self, parent: str) -> None:
         # A trace begins at the public edge, or with the caller: an internal call without one
         # is background work, and every long poll of it would be a trace of its own.
-        parent = metadata.get("traceparent", "")
-        if not parent and self._authenticate is None:
-            return trace.INVALID_SPAN
+        if not parent and self._handling.authenticate is None:
+            return
         context = extract(parent) if parent else otel.Context()
-        span = self._telemetry.tracer.start_span(
-            method[1:],
-            context,
-            SpanKind.SERVER,
-            {RPC_SYSTEM_NAME: "grpc", RPC_METHOD: method[1:]},
+        attributes = {RPC_SYSTEM_NAME: "grpc", RPC_METHOD: self._method[1:]}
+        self._span = self._handling.telemetry.tracer.start_span(
+            self._method[1:], context, SpanKind.SERVER, attributes
         )
-        otel.attach(trace.set_span_in_context(span, context))
-        return span
+        otel.attach(trace.set_span_in_context(self._span, context))
 
-    async def _abort(self, context: Any, method: str, error: ServiceError) -> None:
-        self._telemetry.log.debug("call refused", method=method, reason=error.reason)
+    async def fail(self, raised: BaseException, context: Any) -> None:
+        """End the call with an error, and tell its caller; a caller that left is told nothing."""
+        if not isinstance(raised, Exception):
+            self.end("CANCELLED")
+            return
+        telemetry, error = self._handling.telemetry, raised
+        if not isinstance(error, ServiceError):
+            telemetry.log.error("call failed by a defect", method=self._method, exc_info=error)
+            error = Internal("an internal error; the log has it under the trace id")
+        fail(self._span, error.reason)
+        self.end(error.code.name)
+        telemetry.log.debug("call refused", method=self._method, reason=error.reason)
         code, message, trailing = to_grpc(error)
         await context.abort(code, message, trailing)
+
+    def end(self, code: str) -> None:
+        """Let go of all that the call holds, and count it."""
+        handling, span = self._handling, self._span
+        if self._admitted:
+            handling.admission.release(self._kind)
+        if span.is_recording():
+            span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
+            span.end()
+        took = time.monotonic() - self._begun
+        handling.telemetry.metrics.served(span, self._method[1:], code, took)
 
 
 def _begin(remaining: float | None) -> float | None:

@@ -1,7 +1,8 @@
 """What every call to one peer shares: breaker, retry budget, deadline and a span an attempt."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -35,7 +36,7 @@ class Hop:
         self._peer = peer
         self._breaker = breaker
         self._telemetry = telemetry
-        self._metadata = metadata
+        self._metadata = Pairs(*metadata)
         self._budget = RetryBudget()
         self._retries = telemetry.metrics.retries.labels(peer)
         telemetry.metrics.retry_tokens.labels(peer).set_function(lambda: self._budget.tokens)
@@ -48,18 +49,25 @@ class Hop:
             timeout, remaining_s(), policy.DEFAULT_TIMEOUT_S
         )
 
-        async def attempt() -> Any:
-            tried = self._begin(method, deadline)
-            try:
-                response = await inner(
-                    request, timeout=deadline - time.monotonic(), metadata=tried.metadata
-                )
-            except BaseException as error:  # noqa: BLE001 - every end settles the attempt
-                raise tried.failed(error) from None
-            tried.succeeded()
-            return response
+        try:
+            return await self._attempt(inner, request, deadline, method)
+        except ServiceError as error:
+            if not (retryable and self._may_retry(error)):
+                raise
+            failed = error
+        return await self._again(
+            partial(self._attempt, inner, request, deadline, method), failed, deadline
+        )
 
-        return await self._persist(attempt, deadline, retryable=retryable)
+    async def _attempt(self, inner: Any, request: Any, deadline: float, method: str) -> Any:
+        tried = self._begin(method, deadline)
+        left = deadline - time.monotonic()
+        try:
+            response = await inner(request, timeout=left, metadata=tried.metadata)
+        except BaseException as error:  # noqa: BLE001 - every end settles the attempt
+            raise tried.failed(error) from None
+        tried.succeeded()
+        return response
 
     def stream(
         self, inner: Any, request: Any, timeout: float | None, *, method: str, retryable: bool
@@ -74,8 +82,14 @@ class Hop:
             left = deadline - time.monotonic()
             return tried, inner(request, timeout=left, metadata=tried.metadata)
 
-        async def first(stream: Callable[[], Awaitable[Any]]) -> Any:
-            return await self._persist(stream, deadline, retryable=retryable)
+        async def first(attempt: Callable[[], Awaitable[Any]]) -> Any:
+            try:
+                return await attempt()
+            except ServiceError as error:
+                if not (retryable and self._may_retry(error)):
+                    raise
+                failed = error
+            return await self._again(attempt, failed, deadline)
 
         return ResponseStream(open_call, first)
 
@@ -94,16 +108,19 @@ class Hop:
         )
         return span
 
-    async def _persist(
-        self, attempt: Callable[[], Awaitable[Any]], deadline: float, *, retryable: bool
+    def _may_retry(self, error: BaseException) -> bool:
+        return (
+            isinstance(error, ServiceError)
+            and policy.may_retry(error)
+            and not calls.is_unrepeated()
+            and self._budget.allows()
+        )
+
+    async def _again(
+        self, attempt: Callable[[], Awaitable[Any]], failed: ServiceError, deadline: float
     ) -> Any:
-        """Try once at no extra cost; only a failure that a retry may mend meets tenacity."""
-        try:
-            return await attempt()
-        except ServiceError as error:
-            if not (retryable and not calls.is_unrepeated() and self._may_retry(error)):
-                raise
-            first: list[ServiceError] = [error]
+        """Go on after a first attempt that a retry may mend; only such a call meets tenacity."""
+        first = [failed]
 
         async def again() -> Any:
             if first:
@@ -125,9 +142,6 @@ class Hop:
         except ServiceError as error:
             error.retried = True
             raise
-
-    def _may_retry(self, error: BaseException) -> bool:
-        return isinstance(error, ServiceError) and policy.may_retry(error) and self._budget.allows()
 
     def ended(self, method: str, span: Span, code: str, seconds: float) -> None:
         """Count an attempt."""
@@ -152,9 +166,22 @@ class Hop:
         return self._peer
 
     @property
-    def metadata(self) -> Metadata:
+    def metadata(self) -> "Pairs":
         """What goes with every call."""
         return self._metadata
+
+
+class Pairs(grpc.aio.Metadata):
+    """Metadata to be sent and no more: gRPC's own sorts pairs into a dictionary and out again."""
+
+    def __init__(self, *pairs: tuple[str, str | bytes]) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        return iter(self._pairs)
 
 
 class Attempt:
@@ -173,11 +200,12 @@ class Attempt:
         self._patient = patient
 
     @property
-    def metadata(self) -> Metadata:
+    def metadata(self) -> "Pairs":
         """What goes with this attempt: the hop's own, and the trace."""
-        if not self._span.get_span_context().is_valid:
-            return self._hop.metadata
-        return (*self._hop.metadata, ("traceparent", traceparent(self._span)))
+        own = self._hop.metadata
+        if self._span is trace.INVALID_SPAN:
+            return own
+        return Pairs(*own, ("traceparent", traceparent(self._span)))
 
     def answered(self) -> None:
         """The peer is there; the call goes on."""
@@ -215,8 +243,9 @@ class Attempt:
             return
         self._over = True
         self._hop.ended(self._method, self._span, code, time.monotonic() - self._begun)
-        self._span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
-        self._span.end()
+        if self._span.is_recording():
+            self._span.set_attribute(RPC_RESPONSE_STATUS_CODE, code)
+            self._span.end()
 
 
 class ResponseStream:

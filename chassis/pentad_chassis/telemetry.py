@@ -31,7 +31,7 @@ from pentad_chassis.logs import LEVELS, SILENT, about, open_log
 from pentad_chassis.metrics import Metrics
 from pentad_chassis.semconv import ERROR_TYPE, PENTAD_RUN_ID, PENTAD_TENANT
 from pentad_chassis.spans import SpanBuffer
-from pentad_chassis.tracer import RecordingSpan, Tracer
+from pentad_chassis.tracer import RecordingSpan, Tracer, span_context
 
 _W3C = TraceContextTextMapPropagator()
 _TRACEPARENT = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -162,9 +162,11 @@ def extract(traceparent: str) -> otel.Context:
     if found is None:
         # Of a later version, or no traceparent at all: rare enough to be read by the book.
         return _W3C.extract({"traceparent": traceparent}, otel.Context())
-    trace_id, span_id, flags = found.groups()
-    known = _FLAGS[int(flags, 16) & _KNOWN_FLAGS]
-    remote = SpanContext(int(trace_id, 16), int(span_id, 16), True, known)
+    trace_id, span_id = int(found[1], 16), int(found[2], 16)
+    flags = _FLAGS[int(found[3], 16) & _KNOWN_FLAGS]
+    if not (trace_id and span_id):
+        return otel.Context()
+    remote = span_context(trace_id, span_id, flags, remote=True)
     return trace.set_span_in_context(NonRecordingSpan(remote), otel.Context())
 
 

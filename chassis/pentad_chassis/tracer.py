@@ -27,6 +27,7 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    TraceState,
 )
 from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import AnyValue, Attributes
@@ -47,6 +48,7 @@ _PARENT_DECIDES = _describe(DEFAULT_ON).partition(",")[2]
 
 _UNSET = Status(StatusCode.UNSET)
 _FAILED = Status(StatusCode.ERROR)
+_NO_STATE = TraceState.get_default()
 _MANY = 128
 """Events and links of a span at most, as in the SDK by default."""
 
@@ -180,9 +182,8 @@ class Tracer(trace.Tracer):
             if not parent.trace_flags & _SAMPLED:
                 return around if type(around) is NonRecordingSpan else NonRecordingSpan(parent)
             flags = _FLAGS[parent.trace_flags & _KNOWN_FLAGS]
-            own = SpanContext(
-                parent.trace_id, span_id or _random_id(64), False, flags, parent.trace_state
-            )
+            own_id = span_id or _random_id(64)
+            own = span_context(parent.trace_id, own_id, flags, parent.trace_state)
         elif self._sampler is None:
             return NonRecordingSpan(parent)
         else:
@@ -218,6 +219,21 @@ class Tracer(trace.Tracer):
         span = self.start_span(name, context, kind, attributes, links, start_time)
         with trace.use_span(span, end_on_exit, record_exception, set_status_on_exception):
             yield span
+
+
+def span_context(
+    trace_id: int,
+    span_id: int,
+    flags: TraceFlags,
+    state: TraceState = _NO_STATE,
+    *,
+    remote: bool = False,
+) -> SpanContext:
+    """Return what SpanContext's constructor would of ids that are known to be valid.
+
+    It asks five times as long to look at them, and a call has three.
+    """
+    return tuple.__new__(SpanContext, (trace_id, span_id, remote, flags, state, True))
 
 
 def _context(

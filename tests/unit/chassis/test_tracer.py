@@ -35,7 +35,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-from pentad_chassis.tracer import RecordingSpan, Tracer, readable
+from pentad_chassis.tracer import RecordingSpan, Tracer, readable, span_context
 
 RESOURCE = Resource({"service.name": "pentad-state"})
 AbstractTracer = trace.Tracer
@@ -252,3 +252,13 @@ def sent(spans: Sequence[ReadableSpan]) -> list[Sent]:
         scope.scope.name == "pentad" for r in request.resource_spans for scope in r.scope_spans
     )
     return found
+
+
+def test_a_span_context_is_what_the_api_would_make_of_the_same() -> None:
+    flags, state = TraceFlags(1), TraceState([("k", "v")])
+
+    for remote in (True, False):
+        made = span_context(2**128 - 1, 2**64 - 1, flags, state, remote=remote)
+        assert made == SpanContext(2**128 - 1, 2**64 - 1, remote, flags, state)
+        assert type(made) is SpanContext
+    assert span_context(1, 2, flags) == SpanContext(1, 2, False, flags)
