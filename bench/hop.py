@@ -1,7 +1,7 @@
 """`python -m bench.hop`: what the whole chassis costs on a hop, as a ratio to a bare one.
 
 One unary call over a unix socket, both ends in this process, so that its processor time is that of
-the hop. The three kinds take turns in every round.
+the hop. All kinds are there at the same time and take turns.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,13 @@ from pentad_chassis.server import Context, serving
 from pentad_chassis.telemetry import extract, open_telemetry
 
 _REQUEST = pb.GetEntryRequest(scope="bench", key="key")
-_KINDS = ("bare", "unsampled", "sampled")
+_TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
+"""From outside, as on every inner hop: the root of a trace is not the hop's cost."""
+
+_TURN = 400
+"""Calls in a turn: few, so that whatever else the machine does falls on all kinds alike."""
+
+_WARM_UP = 3
 
 Work = Callable[[int], Coroutine[Any, Any, None]]
 
@@ -43,33 +49,35 @@ class Echo(pb_grpc.EntryServiceServicer):
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.hop", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=3000, help="calls a turn (3000)")
+    parser.add_argument("--turns", type=int, default=60, help="turns of each kind (60)")
     parser.add_argument("--concurrency", type=int, default=16, help="calls in flight (16)")
     arguments = parser.parse_args()
-    samples = uvloop.run(_measured(arguments.rounds, arguments.calls, arguments.concurrency))
-    print(f"{'hop':<11}{'CPU µs/call':>13}{'ratio to bare':>15}")
-    for kind in _KINDS:
-        ratios = [s / b for s, b in zip(samples[kind], samples["bare"], strict=True)]
-        cost, ratio = statistics.median(samples[kind]), statistics.median(ratios)
-        print(f"{kind:<11}{cost:>13.0f}{ratio:>14.2f}x")
+    samples = uvloop.run(_measured(arguments.turns, arguments.concurrency))
+    print(f"{'hop':<26}{'CPU µs/call':>13}{'ratio to bare':>15}")
+    for kind, costs in samples.items():
+        ratio = statistics.median(c / b for c, b in zip(costs, samples["bare"], strict=True))
+        print(f"{kind:<26}{statistics.median(costs):>13.0f}{ratio:>14.2f}x")
     return 0
 
 
-async def _measured(rounds: int, calls: int, concurrency: int) -> dict[str, list[float]]:
-    samples: dict[str, list[float]] = {kind: [] for kind in _KINDS}
-    openers: dict[str, Callable[[], AbstractAsyncContextManager[Work]]] = {
-        "bare": _bare,
-        "unsampled": partial(_chassis, ""),
-        # The trace comes from outside, as on every inner hop: its root is not the hop's cost.
-        "sampled": partial(_chassis, f"00-{'a' * 32}-{'b' * 16}-01"),
-    }
-    for turn in range(rounds + 1):
-        for kind in _KINDS:
-            async with openers[kind]() as work:
-                cost = await _cost_us(work, calls if turn else calls // 4, concurrency)
-            if turn:  # the first one warms up
-                samples[kind].append(cost)
+async def _measured(turns: int, concurrency: int) -> dict[str, list[float]]:
+    async with AsyncExitStack() as stack:
+        works = {
+            kind: await stack.enter_async_context(opened)
+            for kind, opened in {
+                "bare": _bare(),
+                "by itself, unsampled": _chassis("", link=False),
+                "by itself, sampled": _chassis(_TRACE, link=False),
+                "over a link, unsampled": _chassis("", link=True),
+                "over a link, sampled": _chassis(_TRACE, link=True),
+            }.items()
+        }
+        samples: dict[str, list[float]] = {kind: [] for kind in works}
+        for turn in range(turns + _WARM_UP):
+            for kind, work in works.items():
+                cost = await _cost_us(work, _TURN, concurrency)
+                if turn >= _WARM_UP:
+                    samples[kind].append(cost)
     return samples
 
 
@@ -93,10 +101,10 @@ async def _bare() -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def _chassis(traceparent: str) -> AsyncIterator[Work]:
+async def _chassis(traceparent: str, *, link: bool) -> AsyncIterator[Work]:
     telemetry = open_telemetry("bench", "error", io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
-        config = Settings(address=f"unix:{folder}/s")
+        config = Settings(address=f"unix:{folder}/s", link=link)
         add = partial(pb_grpc.add_EntryServiceServicer_to_server, Echo())
         async with (
             serving(config, telemetry, [add]),

@@ -48,6 +48,7 @@ class Metrics:
         self.retry_tokens = self.gauge(
             "pentad_retry_tokens", "Budget for retries: below half there are none.", ("peer",)
         )
+        self.links = self.gauge("pentad_links", "Links to replicas of a peer.", ("peer",))
         self._breaker = self.gauge(
             "pentad_breaker_state", "0 closed, 1 half open, 2 open.", ("peer",)
         )

@@ -1,5 +1,7 @@
 """ServiceError ⇄ gRPC status with `google.rpc` details; the only module that knows both."""
 
+from collections.abc import Sequence
+
 import grpc
 from google.protobuf.any_pb2 import Any as AnyProto
 from google.protobuf.duration_pb2 import Duration
@@ -20,6 +22,14 @@ def to_grpc(
     error: ServiceError,
 ) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
     """Return code, message and trailing metadata that carry `error` across a hop."""
+    trailing: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, to_details(error)),)
+    if error.retried:
+        trailing = (*trailing, (_PUSHBACK_KEY, "-1"))
+    return _GRPC_CODES[error.code.value], error.message, trailing
+
+
+def to_details(error: ServiceError) -> bytes:
+    """Return the `google.rpc.Status` of an error, as it travels."""
     status = Status(code=error.code.value, message=error.message)
     packed = [_pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))]
     if error.violations:
@@ -27,22 +37,36 @@ def to_grpc(
     if error.retry_after_s is not None:
         packed.append(_pack(RetryInfo(retry_delay=_duration(error.retry_after_s))))
     status.details.extend(packed)
-    trailing: tuple[tuple[str, str | bytes], ...] = ((_DETAILS_KEY, status.SerializeToString()),)
-    if error.retried:
-        trailing = (*trailing, (_PUSHBACK_KEY, "-1"))
-    return _GRPC_CODES[error.code.value], error.message, trailing
+    details: bytes = status.SerializeToString()
+    return details
+
+
+def told_by(trailing: Sequence[tuple[str, str | bytes]]) -> tuple[bytes, bool]:
+    """Return the `google.rpc.Status` in trailing metadata, and whether to retry makes no sense."""
+    found = dict(trailing)
+    details = found.get(_DETAILS_KEY)
+    retried = str(found.get(_PUSHBACK_KEY, "")).startswith("-")
+    return details if isinstance(details, bytes) else b"", retried
 
 
 def from_grpc(error: grpc.aio.AioRpcError, peer: str) -> ServiceError:
     """Return the ServiceError that `error` carries, or one that says how `peer` failed."""
-    trailing = {key: value for key, value in error.trailing_metadata() or ()}  # noqa: C416
-    details = trailing.get(_DETAILS_KEY)
-    found = _from_details(details) if isinstance(details, bytes) else None
+    details, retried = told_by(tuple(error.trailing_metadata() or ()))
+    found = _from_details(details)
     if found is None:
         found = _from_transport(error, peer)
         found.unsaid = True
-    found.retried = str(trailing.get(_PUSHBACK_KEY, "")).startswith("-")
+    found.retried = retried
     return found
+
+
+def from_details(details: bytes) -> ServiceError:
+    """Return the ServiceError that a `google.rpc.Status` carries, whoever made it."""
+    return _from_details(details) or _plain(Status.FromString(details))
+
+
+def _plain(status: Status) -> ServiceError:
+    return BY_CODE[Code(status.code)](status.message)
 
 
 def _from_details(details: bytes) -> ServiceError | None:
@@ -65,7 +89,7 @@ def _from_details(details: bytes) -> ServiceError | None:
 
 
 def _restore(status: Status, info: ErrorInfo) -> ServiceError:
-    error = BY_CODE[Code(status.code)](status.message)
+    error = _plain(status)
     error.reason = info.reason
     error.metadata = dict(info.metadata)
     return error

@@ -79,7 +79,9 @@ class Limits(_message.Message):
     """Tokens a model may write in one turn; default is the provider's."""
     @_builtins.property
     def wall_time(self) -> _duration_pb2.Duration:
-        """Time from the run's creation to its end; default 1 hour, at most 30 days."""
+        """Time from the run's creation, or from its `start_time`, to its end, not counting
+        pauses; default 1 hour, at most 30 days.
+        """
 
     @_builtins.property
     def turn_timeout(self) -> _duration_pb2.Duration:

@@ -27,7 +27,7 @@ from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__
 from pentad.state.v1 import tool_pb2 as pentad_dot_state_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$pentad/state/v1/effect_service.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\",\n\tEffectKey\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"p\n\rEffectOutcome\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x42\x06\n\x04kind\"\xb4\x01\n\x12\x42\x65ginEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\x0c\x12\'\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x17.pentad.state.v1.Effect\x12\x0e\n\x06runner\x18\x04 \x01(\t\x12\'\n\x04hold\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc3\x02\n\x13\x42\x65ginEffectResponse\x12=\n\x07verdict\x18\x01 \x01(\x0e\x32,.pentad.state.v1.BeginEffectResponse.Verdict\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"}\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bVERDICT_RUN\x10\x01\x12\x12\n\x0eVERDICT_REPLAY\x10\x02\x12\x17\n\x13VERDICT_IN_PROGRESS\x10\x03\x12\x1b\n\x17VERDICT_OUTCOME_UNKNOWN\x10\x04\"v\n\x13\x45xtendEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x16\n\x14\x45xtendEffectResponse\"\x80\x01\n\x15\x43ompleteEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\"I\n\x16\x43ompleteEffectResponse\x12/\n\x07outcome\x18\x01 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\"\xa8\x01\n\x14ResolveEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x17\n\x15ResolveEffectResponse2\x9d\x03\n\rEffectService\x12]\n\x0b\x42\x65ginEffect\x12#.pentad.state.v1.BeginEffectRequest\x1a$.pentad.state.v1.BeginEffectResponse\"\x03\x90\x02\x02\x12`\n\x0c\x45xtendEffect\x12$.pentad.state.v1.ExtendEffectRequest\x1a%.pentad.state.v1.ExtendEffectResponse\"\x03\x90\x02\x02\x12\x66\n\x0e\x43ompleteEffect\x12&.pentad.state.v1.CompleteEffectRequest\x1a\'.pentad.state.v1.CompleteEffectResponse\"\x03\x90\x02\x02\x12\x63\n\rResolveEffect\x12%.pentad.state.v1.ResolveEffectRequest\x1a&.pentad.state.v1.ResolveEffectResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$pentad/state/v1/effect_service.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\",\n\tEffectKey\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"p\n\rEffectOutcome\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x42\x06\n\x04kind\"\xb4\x01\n\x12\x42\x65ginEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\x0c\x12\'\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x17.pentad.state.v1.Effect\x12\x0e\n\x06runner\x18\x04 \x01(\t\x12\'\n\x04hold\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd4\x02\n\x13\x42\x65ginEffectResponse\x12=\n\x07verdict\x18\x01 \x01(\x0e\x32,.pentad.state.v1.BeginEffectResponse.Verdict\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\"}\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bVERDICT_RUN\x10\x01\x12\x12\n\x0eVERDICT_REPLAY\x10\x02\x12\x17\n\x13VERDICT_IN_PROGRESS\x10\x03\x12\x1b\n\x17VERDICT_OUTCOME_UNKNOWN\x10\x04\"v\n\x13\x45xtendEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x16\n\x14\x45xtendEffectResponse\"\x80\x01\n\x15\x43ompleteEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\"I\n\x16\x43ompleteEffectResponse\x12/\n\x07outcome\x18\x01 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\"\xa8\x01\n\x14ResolveEffectRequest\x12\'\n\x03key\x18\x01 \x01(\x0b\x32\x1a.pentad.state.v1.EffectKey\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12/\n\x07outcome\x18\x03 \x01(\x0b\x32\x1e.pentad.state.v1.EffectOutcome\x12\'\n\x04hold\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"(\n\x15ResolveEffectResponse\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r2\x9d\x03\n\rEffectService\x12]\n\x0b\x42\x65ginEffect\x12#.pentad.state.v1.BeginEffectRequest\x1a$.pentad.state.v1.BeginEffectResponse\"\x03\x90\x02\x02\x12`\n\x0c\x45xtendEffect\x12$.pentad.state.v1.ExtendEffectRequest\x1a%.pentad.state.v1.ExtendEffectResponse\"\x03\x90\x02\x02\x12\x66\n\x0e\x43ompleteEffect\x12&.pentad.state.v1.CompleteEffectRequest\x1a\'.pentad.state.v1.CompleteEffectResponse\"\x03\x90\x02\x02\x12\x63\n\rResolveEffect\x12%.pentad.state.v1.ResolveEffectRequest\x1a&.pentad.state.v1.ResolveEffectResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,21 +49,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BEGINEFFECTREQUEST']._serialized_start=309
   _globals['_BEGINEFFECTREQUEST']._serialized_end=489
   _globals['_BEGINEFFECTRESPONSE']._serialized_start=492
-  _globals['_BEGINEFFECTRESPONSE']._serialized_end=815
-  _globals['_BEGINEFFECTRESPONSE_VERDICT']._serialized_start=690
-  _globals['_BEGINEFFECTRESPONSE_VERDICT']._serialized_end=815
-  _globals['_EXTENDEFFECTREQUEST']._serialized_start=817
-  _globals['_EXTENDEFFECTREQUEST']._serialized_end=935
-  _globals['_EXTENDEFFECTRESPONSE']._serialized_start=937
-  _globals['_EXTENDEFFECTRESPONSE']._serialized_end=959
-  _globals['_COMPLETEEFFECTREQUEST']._serialized_start=962
-  _globals['_COMPLETEEFFECTREQUEST']._serialized_end=1090
-  _globals['_COMPLETEEFFECTRESPONSE']._serialized_start=1092
-  _globals['_COMPLETEEFFECTRESPONSE']._serialized_end=1165
-  _globals['_RESOLVEEFFECTREQUEST']._serialized_start=1168
-  _globals['_RESOLVEEFFECTREQUEST']._serialized_end=1336
-  _globals['_RESOLVEEFFECTRESPONSE']._serialized_start=1338
-  _globals['_RESOLVEEFFECTRESPONSE']._serialized_end=1361
-  _globals['_EFFECTSERVICE']._serialized_start=1364
-  _globals['_EFFECTSERVICE']._serialized_end=1777
+  _globals['_BEGINEFFECTRESPONSE']._serialized_end=832
+  _globals['_BEGINEFFECTRESPONSE_VERDICT']._serialized_start=707
+  _globals['_BEGINEFFECTRESPONSE_VERDICT']._serialized_end=832
+  _globals['_EXTENDEFFECTREQUEST']._serialized_start=834
+  _globals['_EXTENDEFFECTREQUEST']._serialized_end=952
+  _globals['_EXTENDEFFECTRESPONSE']._serialized_start=954
+  _globals['_EXTENDEFFECTRESPONSE']._serialized_end=976
+  _globals['_COMPLETEEFFECTREQUEST']._serialized_start=979
+  _globals['_COMPLETEEFFECTREQUEST']._serialized_end=1107
+  _globals['_COMPLETEEFFECTRESPONSE']._serialized_start=1109
+  _globals['_COMPLETEEFFECTRESPONSE']._serialized_end=1182
+  _globals['_RESOLVEEFFECTREQUEST']._serialized_start=1185
+  _globals['_RESOLVEEFFECTREQUEST']._serialized_end=1353
+  _globals['_RESOLVEEFFECTRESPONSE']._serialized_start=1355
+  _globals['_RESOLVEEFFECTRESPONSE']._serialized_end=1395
+  _globals['_EFFECTSERVICE']._serialized_start=1398
+  _globals['_EFFECTSERVICE']._serialized_end=1811
 # @@protoc_insertion_point(module_scope)

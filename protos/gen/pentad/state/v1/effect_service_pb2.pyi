@@ -161,10 +161,13 @@ class BeginEffectResponse(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     verdict: Global___BeginEffectResponse.Verdict.ValueType
     """What to do."""
     fence: _builtins.int
     """Raised by every `VERDICT_RUN` and `VERDICT_OUTCOME_UNKNOWN`; to be sent along."""
+    attempt: _builtins.int
+    """To run: which attempt this is, from 1. Unknown: which one was allowed to run last."""
     @_builtins.property
     def outcome(self) -> Global___EffectOutcome:
         """For a replay."""
@@ -180,10 +183,11 @@ class BeginEffectResponse(_message.Message):
         fence: _builtins.int = ...,
         outcome: Global___EffectOutcome | None = ...,
         retry_after: _duration_pb2.Duration | None = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fence", b"fence", "outcome", b"outcome", "retry_after", b"retry_after", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "fence", b"fence", "outcome", b"outcome", "retry_after", b"retry_after", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,16 +346,21 @@ Global___ResolveEffectRequest: _TypeAlias = ResolveEffectRequest  # noqa: Y015
 
 @_typing.final
 class ResolveEffectResponse(_message.Message):
-    """ResolveEffectResponse is empty."""
+    """ResolveEffectResponse says what was allowed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    attempt: _builtins.int
+    """Which attempt the caller may make; 0 when the call is settled."""
     def __init__(
         self,
+        *,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

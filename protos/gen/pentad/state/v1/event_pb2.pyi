@@ -523,22 +523,26 @@ class EffectUnknown(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     CALL_ID_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Name of the step."""
     call_id: _builtins.str
     """The call."""
     tool: _builtins.str
     """Name of the tool."""
+    attempt: _builtins.int
+    """The attempt in doubt, from 1: the last one that was allowed to run."""
     def __init__(
         self,
         *,
         step: _builtins.str = ...,
         call_id: _builtins.str = ...,
         tool: _builtins.str = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "step", b"step", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "call_id", b"call_id", "step", b"step", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

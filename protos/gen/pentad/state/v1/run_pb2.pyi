@@ -271,10 +271,13 @@ class UnknownEffect(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """The call."""
     tool: _builtins.str
     """Name of the tool."""
+    attempt: _builtins.int
+    """The attempt in doubt, from 1: the last one that was allowed to run."""
     @_builtins.property
     def arguments(self) -> _message_pb2.Payload:
         """What it was called with."""
@@ -285,10 +288,11 @@ class UnknownEffect(_message.Message):
         call_id: _builtins.str = ...,
         tool: _builtins.str = ...,
         arguments: _message_pb2.Payload | None = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "attempt", b"attempt", "call_id", b"call_id", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,12 +308,17 @@ class Settlement(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     NOT_DONE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.str
     """The call."""
     not_done: _builtins.bool
     """It did not take place, and may be made now."""
     failure: _builtins.str
     """It counts as failed, for this reason; the model reads it."""
+    attempt: _builtins.int
+    """The attempt that this was found out about, as the unknown effect names it; what is
+    known of one says nothing of the next. Unset for whichever the run waits for.
+    """
     @_builtins.property
     def result(self) -> _message_pb2.Payload:
         """It took place, and this is its result."""
@@ -321,10 +330,11 @@ class Settlement(_message.Message):
         result: _message_pb2.Payload | None = ...,
         not_done: _builtins.bool = ...,
         failure: _builtins.str = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "finding", b"finding", "not_done", b"not_done", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "failure", b"failure", "finding", b"finding", "not_done", b"not_done", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "call_id", b"call_id", "failure", b"failure", "finding", b"finding", "not_done", b"not_done", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_finding: _TypeAlias = _typing.Literal["result", "not_done", "failure"]  # noqa: Y015
     _WhichOneofArgType_finding: _TypeAlias = _typing.Literal["finding", b"finding"]  # noqa: Y015

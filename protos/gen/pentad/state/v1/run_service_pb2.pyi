@@ -654,6 +654,7 @@ class RenewLeasesResponse(_message.Message):
     LOST_RUN_IDS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
     PAUSES_FIELD_NUMBER: _builtins.int
+    UNREACHED_RUN_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lost_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Runs whose lease another owner has, or that have ended."""
@@ -666,16 +667,23 @@ class RenewLeasesResponse(_message.Message):
     def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PauseSignal]:
         """Runs that are to rest."""
 
+    @_builtins.property
+    def unreached_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs kept by a part of the store that did not answer: their leases end as they
+        would have, unless the next renewal finds it.
+        """
+
     def __init__(
         self,
         *,
         lost_run_ids: _abc.Iterable[_builtins.str] | None = ...,
         cancels: _abc.Iterable[Global___CancelSignal] | None = ...,
         pauses: _abc.Iterable[Global___PauseSignal] | None = ...,
+        unreached_run_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids", "pauses", b"pauses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids", "pauses", b"pauses", "unreached_run_ids", b"unreached_run_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -244,10 +244,12 @@ class RunServiceServicer:
 
     def ResumeRun(self, request, context):
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
-        is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+        is not carried out yet. One that rests for unknown effects needs a settlement for
+        each of them, and for nothing else. Repeating it with the same `resume_id` changes
+        nothing, whatever the run asks by then.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
-        DURABILITY_NOT_REACHED.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
+        STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

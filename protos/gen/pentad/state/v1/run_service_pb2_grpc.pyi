@@ -118,10 +118,12 @@ class RunServiceStub:
     """
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
-    is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+    is not carried out yet. One that rests for unknown effects needs a settlement for
+    each of them, and for nothing else. Repeating it with the same `resume_id` changes
+    nothing, whatever the run asks by then.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
-    DURABILITY_NOT_REACHED.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
+    STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
     RequestCancel: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
@@ -221,10 +223,12 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ResumeRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ResumeRunRequest, _run_service_pb2.ResumeRunResponse]  # type: ignore[assignment]
     """ResumeRun puts a paused run back into the schedule, and takes back a pause that
-    is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+    is not carried out yet. One that rests for unknown effects needs a settlement for
+    each of them, and for nothing else. Repeating it with the same `resume_id` changes
+    nothing, whatever the run asks by then.
 
-    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
-    DURABILITY_NOT_REACHED.
+    Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
+    STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
     RequestCancel: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]  # type: ignore[assignment]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
@@ -399,10 +403,12 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ResumeRunResponse, _abc.Awaitable[_run_service_pb2.ResumeRunResponse]]:
         """ResumeRun puts a paused run back into the schedule, and takes back a pause that
-        is not carried out yet. Repeating it with the same `resume_id` changes nothing.
+        is not carried out yet. One that rests for unknown effects needs a settlement for
+        each of them, and for nothing else. Repeating it with the same `resume_id` changes
+        nothing, whatever the run asks by then.
 
-        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
-        DURABILITY_NOT_REACHED.
+        Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
+        STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod

@@ -26,7 +26,7 @@ from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__
 from pentad.state.v1 import tool_pb2 as pentad_dot_state_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/tools/v1/tools_service.proto\x12\x0fpentad.tools.v1\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\"\x12\n\x10ListToolsRequest\"9\n\x11ListToolsResponse\x12$\n\x05tools\x18\x01 \x03(\x0b\x32\x15.pentad.state.v1.Tool\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x0fGetToolResponse\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x15.pentad.state.v1.Tool\"\x97\x01\n\x11InvokeToolRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12+\n\targuments\x18\x05 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x16\n\x0eknown_not_done\x18\x06 \x01(\x08\"\x8a\x01\n\x12InvokeToolResponse\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x42\t\n\x07outcome2\x96\x02\n\x0cToolsService\x12W\n\tListTools\x12!.pentad.tools.v1.ListToolsRequest\x1a\".pentad.tools.v1.ListToolsResponse\"\x03\x90\x02\x01\x12Q\n\x07GetTool\x12\x1f.pentad.tools.v1.GetToolRequest\x1a .pentad.tools.v1.GetToolResponse\"\x03\x90\x02\x01\x12Z\n\nInvokeTool\x12\".pentad.tools.v1.InvokeToolRequest\x1a#.pentad.tools.v1.InvokeToolResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/tools/v1/tools_service.proto\x12\x0fpentad.tools.v1\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\"\x12\n\x10ListToolsRequest\"9\n\x11ListToolsResponse\x12$\n\x05tools\x18\x01 \x03(\x0b\x32\x15.pentad.state.v1.Tool\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x0fGetToolResponse\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x15.pentad.state.v1.Tool\"\xad\x01\n\x11InvokeToolRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0c\n\x04tool\x18\x04 \x01(\t\x12+\n\targuments\x18\x05 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x16\n\x0enot_done_up_to\x18\x07 \x01(\rJ\x04\x08\x06\x10\x07R\x0eknown_not_done\"\x8a\x01\n\x12InvokeToolResponse\x12*\n\x06result\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x42\t\n\x07outcome2\x96\x02\n\x0cToolsService\x12W\n\tListTools\x12!.pentad.tools.v1.ListToolsRequest\x1a\".pentad.tools.v1.ListToolsResponse\"\x03\x90\x02\x01\x12Q\n\x07GetTool\x12\x1f.pentad.tools.v1.GetToolRequest\x1a .pentad.tools.v1.GetToolResponse\"\x03\x90\x02\x01\x12Z\n\nInvokeTool\x12\".pentad.tools.v1.InvokeToolRequest\x1a#.pentad.tools.v1.InvokeToolResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,9 +48,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTOOLRESPONSE']._serialized_start=226
   _globals['_GETTOOLRESPONSE']._serialized_end=280
   _globals['_INVOKETOOLREQUEST']._serialized_start=283
-  _globals['_INVOKETOOLREQUEST']._serialized_end=434
-  _globals['_INVOKETOOLRESPONSE']._serialized_start=437
-  _globals['_INVOKETOOLRESPONSE']._serialized_end=575
-  _globals['_TOOLSSERVICE']._serialized_start=578
-  _globals['_TOOLSSERVICE']._serialized_end=856
+  _globals['_INVOKETOOLREQUEST']._serialized_end=456
+  _globals['_INVOKETOOLRESPONSE']._serialized_start=459
+  _globals['_INVOKETOOLRESPONSE']._serialized_end=597
+  _globals['_TOOLSSERVICE']._serialized_start=600
+  _globals['_TOOLSSERVICE']._serialized_end=878
 # @@protoc_insertion_point(module_scope)

@@ -118,7 +118,7 @@ class InvokeToolRequest(_message.Message):
     CALL_ID_FIELD_NUMBER: _builtins.int
     TOOL_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
-    KNOWN_NOT_DONE_FIELD_NUMBER: _builtins.int
+    NOT_DONE_UP_TO_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner of the run."""
     run_id: _builtins.str
@@ -127,9 +127,9 @@ class InvokeToolRequest(_message.Message):
     """The call inside the run."""
     tool: _builtins.str
     """Name of the tool."""
-    known_not_done: _builtins.bool
-    """A person found out that an earlier attempt did not take place; asked only where
-    the ledger says that its outcome is unknown.
+    not_done_up_to: _builtins.int
+    """A person found out that no attempt up to this one took place; of use only where the
+    ledger says that the outcome is unknown, and has allowed none since.
     """
     @_builtins.property
     def arguments(self) -> _message_pb2.Payload:
@@ -143,11 +143,11 @@ class InvokeToolRequest(_message.Message):
         call_id: _builtins.str = ...,
         tool: _builtins.str = ...,
         arguments: _message_pb2.Payload | None = ...,
-        known_not_done: _builtins.bool = ...,
+        not_done_up_to: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "known_not_done", b"known_not_done", "run_id", b"run_id", "tenant", b"tenant", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "call_id", b"call_id", "not_done_up_to", b"not_done_up_to", "run_id", b"run_id", "tenant", b"tenant", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,115 @@
+"""One call on a link, as its caller sees it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from pentad.chassis.v1.link_service_pb2 import ConnectRequest, End, Frame
+from pentad_chassis.errors import ServiceError
+from pentad_chassis.link.assembly import Assembly
+from pentad_chassis.link.outbox import Outbox
+from pentad_chassis.status import from_details
+from pentad_chassis.waits import Wait
+
+WINDOW = 32
+"""Messages of a response stream that may be under way: a slow reader slows its own stream down."""
+
+
+class Call:
+    """A call that has been sent. Only one task waits for it."""
+
+    __slots__ = (
+        "_assembly", "_error", "_left", "_messages", "_outbox", "_over", "_read", "_response",
+        "_wait", "_waiter", "call_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call_id: int,
+        outbox: Outbox[ConnectRequest],
+        wait: Wait,
+        left: Callable[["Call"], None],
+    ) -> None:
+        self.call_id = call_id
+        self._outbox = outbox
+        self._wait = wait
+        self._left = left
+        self._assembly: Assembly | None = None
+        self._messages: deque[bytes] | None = None
+        self._read = 0
+        self._response = b""
+        self._error: ServiceError | None = None
+        self._over = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def answer(self) -> bytes:
+        """Return the answer, or raise the error that came instead or the deadline's."""
+        with self._wait:
+            while not self._over:
+                await self._change()
+        if self._error is not None:
+            raise self._error
+        return self._response
+
+    async def read(self) -> bytes | None:
+        """Return the next message, or None after the last one, or raise as for an answer."""
+        with self._wait:
+            while not (self._messages or self._over):
+                await self._change()
+        if not self._messages:
+            if self._error is not None:
+                raise self._error
+            return None
+        self._read += 1
+        if self._read == WINDOW // 2 and not self._over:
+            self._outbox.credit(self.call_id, self._read)
+            self._read = 0
+        return self._messages.popleft()
+
+    def leave(self) -> None:
+        """Wait no more; the replica is told so unless it has ended the call."""
+        if not self._over:
+            self._outbox.cancel(self.call_id)
+        self._left(self)
+
+    def receive(self, frame: Frame) -> None:
+        """Take in what the replica says."""
+        try:
+            if frame.HasField("end"):
+                self._end(frame.end)
+            elif (whole := self._join(frame.message.data, more=frame.message.more)) is not None:
+                self._messages = self._messages or deque()
+                self._messages.append(whole)
+        except ServiceError as error:
+            self._outbox.cancel(self.call_id)
+            self.fail(error)
+        self._wake()
+
+    def fail(self, error: ServiceError) -> None:
+        """End the call with an error of this side, unless it is over."""
+        if not self._over:
+            self._error = error
+            self._over = True
+            self._wake()
+
+    def _end(self, end: End) -> None:
+        if end.status:
+            self._error = from_details(end.status)
+            self._error.retried = end.retried
+        else:
+            self._response = self._join(end.response, more=False) or b""
+        self._over = True
+
+    def _join(self, part: bytes, *, more: bool) -> bytes | None:
+        if not more and self._assembly is None:
+            return part  # by far the most frequent way
+        self._assembly = self._assembly or Assembly()
+        return self._assembly.join(part, more=more)
+
+    async def _change(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
