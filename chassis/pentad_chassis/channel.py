@@ -1,7 +1,8 @@
 """Calls to a peer: errors → retry → breaker → trace around every RPC of a generated stub."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, NoReturn, Protocol, Self, TypeVar
 
@@ -16,6 +17,8 @@ from pentad_chassis.credentials import channel_credentials
 from pentad_chassis.health import Peer, always
 from pentad_chassis.hop import Hop, Metadata, ResponseStream
 from pentad_chassis.instrumentation import client_tracing
+from pentad_chassis.link.channel import LinkedChannel
+from pentad_chassis.link.links import Links
 from pentad_chassis.peers import Enquiry, condition_of
 from pentad_chassis.telemetry import Telemetry
 
@@ -33,8 +36,6 @@ OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),  # what it means: time to connect, TLS included
     ("grpc.max_reconnect_backoff_ms", 2000),  # a peer that is back is found within that time
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
 )
@@ -69,10 +70,11 @@ async def open_channel(
     traced, interceptors = client_tracing(config, telemetry)
     hop = Hop(peer, breaker, traced, metadata)
     credentials = channel_credentials(config)
+    options = (*OPTIONS, *_pings(config.silence_s))
     inner = (
-        grpc.aio.insecure_channel(address, OPTIONS, interceptors=interceptors)
+        grpc.aio.insecure_channel(address, options, interceptors=interceptors)
         if credentials is None
-        else grpc.aio.secure_channel(address, credentials, OPTIONS, interceptors=interceptors)
+        else grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
     )
     known = Peer(
         name=peer,
@@ -81,9 +83,14 @@ async def open_channel(
         ask=Enquiry(telemetry.service, peer, address, credentials),
         needed=needed,
     )
-    async with inner:
+    # A credential is for the public edge, and interceptors see no call that goes over a link.
+    linked = config.link and not (metadata or interceptors)
+    async with (
+        inner,
+        _linked(peer, inner, telemetry) if linked else nullcontext(inner) as transport,
+    ):
         with telemetry.health.calling(known):
-            yield _Channel(inner, hop)
+            yield _Channel(inner, hop, transport)
 
 
 @asynccontextmanager
@@ -95,12 +102,43 @@ async def reading(call: _Stream[_Response]) -> AsyncIterator[AsyncIterator[_Resp
         call.cancel()
 
 
+def _pings(silence_s: float) -> Sequence[tuple[str, int]]:
+    """Return the options that find a connection whose other end is gone without a word.
+
+    It is one replica's, whereas breaker and deadlines know the peer as a whole: with one replica
+    silent, only this keeps the next calls from choosing it.
+    """
+    half_ms = int(silence_s * 1000 / 2)
+    return (
+        ("grpc.keepalive_time_ms", half_ms),
+        ("grpc.keepalive_timeout_ms", half_ms),
+        ("grpc.http2.ping_timeout_ms", half_ms),  # a minute by default, whatever keepalive says
+        ("grpc.http2.max_pings_without_data", 0),  # while nobody calls, too
+    )
+
+
+@asynccontextmanager
+async def _linked(
+    peer: str, inner: grpc.aio.Channel, telemetry: Telemetry
+) -> AsyncIterator[LinkedChannel]:
+    links = Links(peer, inner, telemetry.metrics)
+    keeping = asyncio.create_task(links.keep())
+    try:
+        yield LinkedChannel(inner, links)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
 class _Channel(grpc.aio.Channel):
     """Hands stubs callables that go through a hop; a stub cannot tell the difference."""
 
-    def __init__(self, inner: grpc.aio.Channel, hop: Hop) -> None:
+    def __init__(
+        self, inner: grpc.aio.Channel, hop: Hop, transport: grpc.aio.Channel | LinkedChannel
+    ) -> None:
         self._inner = inner
         self._hop = hop
+        self._transport: Any = transport
 
     def unary_unary(
         self,
@@ -109,7 +147,7 @@ class _Channel(grpc.aio.Channel):
         response_deserializer: Callable[..., Any] | None = None,
         _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's signature
     ) -> Any:
-        inner = self._inner.unary_unary(method, request_serializer, response_deserializer)
+        inner = self._transport.unary_unary(method, request_serializer, response_deserializer)
         hop, retryable = self._hop, is_idempotent(method)
 
         async def call(request: Any, *, timeout: float | None = None) -> Any:
@@ -124,7 +162,7 @@ class _Channel(grpc.aio.Channel):
         response_deserializer: Callable[..., Any] | None = None,
         _registered_method: bool | None = False,  # noqa: FBT001, FBT002 - grpc's signature
     ) -> Any:
-        inner = self._inner.unary_stream(method, request_serializer, response_deserializer)
+        inner = self._transport.unary_stream(method, request_serializer, response_deserializer)
         hop, retryable = self._hop, is_idempotent(method)
 
         def call(request: Any, *, timeout: float | None = None) -> ResponseStream:

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     max_streams: int = 10_000
     """Response streams open at once; more are refused with OVERLOADED."""
 
+    link: bool = True
+    """Carry calls to peers over links, many in a message; else each goes by itself."""
+
+    silence_s: float = Field(default=4.0, ge=1.0, le=60.0)
+    """A connection on which a peer says nothing for this long, asked or not, counts as lost."""
+
     breaker_reset_s: float = Field(default=2.0, gt=0, le=60.0)
     """How long a peer that fails again and again is left alone before one call tries it."""
 

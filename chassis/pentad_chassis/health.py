@@ -12,9 +12,8 @@ from pentad.chassis.v1.status_service_pb2 import ServiceStatus
 from pentad_chassis.clock import Clock, SystemClock, random_id
 
 _NEARLY_FULL = 0.9
-_INTERVAL_S = 1.0
-_INTERVAL_UNHEALTHY_S = 0.2
-"""Shorter: callers wait until the service may be called again."""
+_INTERVAL_S = 0.25
+"""Callers are sent to a sick replica for no longer than this after it knows."""
 
 _INSTANCE_CHARS = 10
 
@@ -139,27 +138,25 @@ async def following(
     health: Health,
     publish: Callable[[Level], Awaitable[object]],
     log: FilteringBoundLogger,
-    pause: Callable[[Level], Awaitable[object]] | None = None,
+    pause: Callable[[], Awaitable[object]] | None = None,
 ) -> AsyncIterator[None]:
-    """Publish the service's level before the block and, at least once a second, while it runs.
+    """Publish the service's level before the block and, several times a second, while it runs.
 
     Each condition that changes its level is logged.
     """
     wait = pause or _a_moment
     known = health.conditions()
-    level = worst(*known.values()).level
-    await publish(level)
+    await publish(worst(*known.values()).level)
 
-    async def follow(before: dict[str, Condition], level: Level) -> None:
+    async def follow(before: dict[str, Condition]) -> None:
         while True:
-            await wait(level)
+            await wait()
             now = health.conditions()
-            level = worst(*now.values()).level
-            await publish(level)
+            await publish(worst(*now.values()).level)
             _log_changes(before, now, log)
             before = now
 
-    task = asyncio.create_task(follow(known, level))
+    task = asyncio.create_task(follow(known))
     try:
         yield
     finally:
@@ -187,5 +184,5 @@ def _log_changes(
             log.warning("condition changed", condition=name, level=is_.level.name, why=is_.reason)
 
 
-async def _a_moment(level: Level) -> None:
-    await asyncio.sleep(_INTERVAL_UNHEALTHY_S if level is Level.UNHEALTHY else _INTERVAL_S)
+async def _a_moment() -> None:
+    await asyncio.sleep(_INTERVAL_S)

@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from pentad.chassis.v1.link_service_pb2_grpc import add_LinkServiceServicer_to_server
 from pentad.chassis.v1.status_service_pb2_grpc import add_StatusServiceServicer_to_server
 from pentad_chassis.admission import Admission
 from pentad_chassis.calls import Caller, caller, remaining_s
@@ -19,6 +20,7 @@ from pentad_chassis.errors import FailedPrecondition
 from pentad_chassis.handling import Authenticate, Context, Handling
 from pentad_chassis.health import Level, following
 from pentad_chassis.instrumentation import server_tracing
+from pentad_chassis.link.servicer import LinkServicer
 from pentad_chassis.metrics import exposed
 from pentad_chassis.status_servicer import STATUS_SERVICE, StatusServicer
 from pentad_chassis.telemetry import Telemetry
@@ -39,7 +41,7 @@ _AGE_GRACE_MS = 30_000
 _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),  # a second instance on the port must fail, not share its calls
     ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 400),  # less than half of any SILENCE_S
     ("grpc.keepalive_permit_without_calls", 1),
 )
 
@@ -89,6 +91,9 @@ async def serving(
     teller: Any = registry if public else server
     add_StatusServiceServicer_to_server(status, teller)
     names = sorted({*registry.names, STATUS_SERVICE})
+    links = LinkServicer(registry.handlers, telemetry)
+    if not public:
+        add_LinkServiceServicer_to_server(links, server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection(
@@ -101,7 +106,7 @@ async def serving(
         else:
             server.add_secure_port(config.address, credentials)
         await server.start()
-    publish = partial(_publish, checks, ("", *names))
+    publish = partial(_publish, checks, ("", *names), links)
     telemetry.health.started()
     telemetry.log.info("serving", address=config.address)
     try:
@@ -109,6 +114,7 @@ async def serving(
             async with following(telemetry.health, publish, telemetry.log):
                 yield
     finally:
+        links.go_away()
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(config.drain_delay_s)
         await admission.drain(config.drain_grace_s)
@@ -132,9 +138,12 @@ def _new_server(
     )
 
 
-async def _publish(checks: health.aio.HealthServicer, names: Sequence[str], level: Level) -> None:
+async def _publish(
+    checks: health.aio.HealthServicer, names: Sequence[str], links: LinkServicer, level: Level
+) -> None:
     """Make `grpc.health.v1` say whether the service works; once it drains, nothing changes it."""
     says = health_pb2.HealthCheckResponse
+    links.follow(works=level is not Level.UNHEALTHY)
     for name in names:
         await checks.set(name, says.NOT_SERVING if level is Level.UNHEALTHY else says.SERVING)
 
@@ -146,6 +155,8 @@ class _Registry:
         self._server = server
         self._handling = handling
         self.names: list[str] = []
+        self.handlers: dict[str, Any] = {}
+        """By `/package.Service/Method`, for calls that come otherwise than by gRPC itself."""
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Pass over the same handlers in their other form."""
@@ -157,6 +168,7 @@ class _Registry:
             name: self._handling.surround(f"/{service}/{name}", handler)
             for name, handler in handlers.items()
         }
+        self.handlers |= {f"/{service}/{name}": made for name, made in surrounded.items()}
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(service, surrounded),)
         )

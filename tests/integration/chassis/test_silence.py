@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from harness.faults import CUT_RESPONSES, Fault, open_proxy
+from harness.faults import BLACK_HOLE, CUT_RESPONSES, Fault, FaultProxy, Way, open_proxy
 
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
@@ -122,6 +122,46 @@ async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> N
                 [_ async for _ in responses]
 
     assert not caught.value.unsaid
+
+
+async def test_a_replica_that_falls_silent_is_left_out_and_comes_back(tmp_path: Path) -> None:
+    """Its deadlines alone would let every second call find it again."""
+
+    async def answer(_: object) -> entries.GetEntryResponse:
+        return entries.GetEntryResponse()
+
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(server(tmp_path, n, answer)) for n in "ab"]
+        ways = [
+            await stack.enter_async_context(open_proxy(at, "127.0.0.1:0")) for at in replicas
+        ]
+        both = "ipv4:" + ",".join(way.address for way in ways)
+        settings = Settings(silence_s=1.0)
+        channel = await stack.enter_async_context(
+            open_channel("peer", both, settings, silent_telemetry("client"))
+        )
+        stub = entries_grpc.EntryServiceStub(channel)
+
+        async def calls_go_to(reached: set[FaultProxy]) -> bool:
+            """Have a few calls; whether they succeed, and go just there."""
+            before = {way: way.passed[Way.REQUESTS] for way in ways}
+            try:
+                for _ in range(10):
+                    await stub.GetEntry(REQUEST, timeout=0.5)
+            except ServiceError:
+                return False
+            # Half a dozen pings are shorter than one of these calls.
+            return {way for way in ways if way.passed[Way.REQUESTS] - before[way] > 100} == reached
+
+        async with asyncio.timeout(30.0):
+            while not await calls_go_to({*ways}):
+                pass
+            await ways[0].begin(BLACK_HOLE)
+            while not await calls_go_to({ways[1]}):
+                pass
+            await ways[0].heal()
+            while not await calls_go_to({*ways}):
+                pass
 
 
 async def test_silence_itself_opens_the_breaker(tmp_path: Path) -> None:

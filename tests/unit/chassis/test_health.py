@@ -185,11 +185,8 @@ class Ticks:
     def __init__(self) -> None:
         self._go = asyncio.Semaphore(0)
         self._waits = asyncio.Event()
-        self.levels: list[Level] = []
-        """What was known before each pause: it may decide how long to wait."""
 
-    async def pause(self, level: Level) -> None:
-        self.levels.append(level)
+    async def pause(self) -> None:
         self._waits.set()
         await self._go.acquire()
 
@@ -217,7 +214,6 @@ async def test_what_is_published_follows_the_conditions() -> None:
             await ticks.tick()
 
     assert published[1:] == [Level.DEGRADED, Level.UNHEALTHY, Level.UNHEALTHY, Level.HEALTHY]
-    assert ticks.levels == published
     lines = log.getvalue().splitlines()
     assert len(lines) == 3, "a change of the reason alone is not worth a line"
     assert '"why": "a"' in lines[0]
