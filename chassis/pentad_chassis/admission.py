@@ -1,16 +1,20 @@
-"""How much a server takes on: bounds by class of call, refusals when it is behind, and the stop."""
+"""How much a server takes on: bounds by class of call, a gate for new work, and the stop."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import Any
 
 from pentad_chassis.config import Settings
-from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
+from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
+from pentad_chassis.gate import Gate
 from pentad_chassis.health import Condition, fullness, worst
-from pentad_chassis.lag import LoopLag
 from pentad_chassis.telemetry import Telemetry
 from pentad_chassis.waits import Wait, Waits
+
+Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 UNARY, STREAM, PARKED = "unary", "stream", "parked"
 
@@ -43,8 +47,7 @@ class Admission:
     """Counts the calls in hand, by class: answered at once, streamed, or only waiting.
 
     Calls of `parked` methods wait for something to happen. Calls of `new_work` methods begin what
-    nobody waits for yet: they are refused first, for what was begun is worth more than what was
-    not.
+    nobody waits for yet: they pass a gate, for what was begun is worth more than what was not.
     """
 
     def __init__(
@@ -59,7 +62,8 @@ class Admission:
         self._shed = telemetry.metrics.shed
         self._parks = parked
         self._new_work = new_work
-        self._lag = LoopLag(config.max_lag_s)
+        self._held_off_until = 0.0
+        self._gate = Gate(config.max_beginning, config.max_queue_s)
         streams = config.max_streams
         self._room = {UNARY: config.max_in_flight, STREAM: streams, PARKED: streams}
         self._in_hand = dict.fromkeys(self._room, 0)
@@ -88,11 +92,33 @@ class Admission:
         if self._in_hand[kind] >= self._room[kind]:
             self._shed.labels(kind).inc()
             raise Overloaded(self._service, "has too many calls in hand", _RETRY_FULL_S)
-        if method in self._new_work and self._lag.is_behind():
-            self._shed.labels("behind").inc()
-            raise Overloaded(self._service, "is behind with its work", _RETRY_BEHIND_S)
+        if method in self._new_work and self._is_behind():
+            self._shed.labels("new work").inc()
+            raise Overloaded(self._service, "is asked for more than can be done", _RETRY_BEHIND_S)
         self._in_hand[kind] += 1
         self._idle.clear()
+
+    def _is_behind(self) -> bool:
+        return self._gate.is_jammed or time.monotonic() < self._held_off_until
+
+    def refused(self, method: str, error: ServiceError) -> None:
+        """Take note of an error: a service that has no room is not asked for more at once.
+
+        Of all refusals, the one at the edge costs the least.
+        """
+        if method in self._new_work and error.reason == Overloaded.reason and error.retry_after_s:
+            self._held_off_until = time.monotonic() + error.retry_after_s
+
+    def gated(self, method: str, behaviour: Behaviour) -> Behaviour:
+        """Return what a method does, with the gate before it where it begins new work."""
+        if method not in self._new_work:
+            return behaviour
+
+        async def pass_and_behave(request: Any, context: Any) -> Any:
+            async with self._gate.passing():
+                return await behaviour(request, context)
+
+        return pass_and_behave
 
     def release(self, kind: str) -> None:
         """Give back the place of a call."""

@@ -59,8 +59,11 @@ class Settings(BaseSettings):
     drain_grace_s: float = 10.0
     """Time for calls in flight to finish when the service stops."""
 
-    max_lag_s: float = 0.01
-    """Queue time of the process above which calls that begin new work are refused."""
+    max_beginning: int = Field(default=16, ge=1)
+    """Calls that begin new work, such as creating a run, served at once; more stand in line."""
+
+    max_queue_s: float = Field(default=0.1, gt=0, le=60.0)
+    """Time in that line above which more such calls are refused with OVERLOADED."""
 
     metrics_address: str = ""
     """Where Prometheus reads `http://HOST:PORT/metrics`; empty for nowhere."""

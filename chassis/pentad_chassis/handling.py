@@ -50,13 +50,14 @@ class Handling:
 
     def _unary(self, method: str, behaviour: Any) -> Any:
         kind = self.admission.kind_of(method, streams=False)
+        behave = self.admission.gated(method, behaviour)
 
         async def handle(request: Any, context: Any) -> Any:
             call = _Call(self, method, kind)
             try:
                 until = await call.begin(context)
                 with self.admission.waiting(kind, until):
-                    response = await behaviour(request, context)
+                    response = await behave(request, context)
             except BaseException as error:
                 await call.fail(error, context)
                 raise
@@ -134,6 +135,8 @@ class _Call:
         if not isinstance(error, ServiceError):
             telemetry.log.error("call failed by a defect", method=self._method, exc_info=error)
             error = Internal("an internal error; the log has it under the trace id")
+        if self._admitted:
+            self._handling.admission.refused(self._method, error)
         fail(self._span, error.reason)
         self.end(error.code.name)
         telemetry.log.debug("call refused", method=self._method, reason=error.reason)

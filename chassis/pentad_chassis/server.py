@@ -38,6 +38,9 @@ _PUBLIC_AGE_MS = 3_600_000
 
 _AGE_GRACE_MS = 30_000
 
+_HEARD_S = 1.0
+"""For the last answers on links to be heard; their callers end them then."""
+
 _OPTIONS: Sequence[tuple[str, Any]] = (
     ("grpc.so_reuseport", 0),  # a second instance on the port must fail, not share its calls
     ("grpc.max_metadata_size", 16 * 1024),
@@ -73,8 +76,9 @@ async def serving(
 
     `services` are generated `add_…Servicer_to_server` functions with their servicers. Calls of
     `parked` methods (`/package.Service/Method`) only wait for something to happen: a stop ends
-    them at once with DRAINING, and lets all others finish. Calls of `new_work` methods are
-    refused with OVERLOADED while the process is behind with what it has begun.
+    them at once with DRAINING, and lets all others finish. Calls of `new_work` methods are refused
+    with OVERLOADED while the line before their gate does not move, or after a service behind this
+    one refused one. The gate is for unary ones: of a stream nobody knows when its work has begun.
     """
     check_exposure(config)
     admission = Admission(config, telemetry, parked, new_work)
@@ -92,7 +96,7 @@ async def serving(
     add_StatusServiceServicer_to_server(status, teller)
     names = sorted({*registry.names, STATUS_SERVICE})
     links = LinkServicer(registry.handlers, telemetry)
-    if not public:
+    if not (public or interceptors):  # a credential is for one call, and they would see none
         add_LinkServiceServicer_to_server(links, server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -118,6 +122,7 @@ async def serving(
         await checks.enter_graceful_shutdown()
         await asyncio.sleep(config.drain_delay_s)
         await admission.drain(config.drain_grace_s)
+        await links.close(min(_HEARD_S, config.drain_grace_s))
         await server.stop(grace=0.1)
         telemetry.log.info("stopped")
 

@@ -50,7 +50,7 @@ _WAITING = frozenset({f"{_RUNS}/{name}" for name in ("ExecuteRun", "TailRun", "W
 """Ended at once by a stop: runs go on without those who follow them."""
 
 _NEW_WORK = frozenset({f"{_RUNS}/{name}" for name in ("CreateRun", "ExecuteRun")})
-"""Refused first when the gateway is behind."""
+"""Refused at once for a while after the orchestrator had no room."""
 
 
 @asynccontextmanager
