@@ -74,11 +74,14 @@ class Report:
         samples = self._samples[system, count]
         return {r: statistics.median(s.cpu_us[r] for s in samples) for r in samples[0].cpu_us}
 
-    def write(self, path: Path) -> None:
-        """Write every sample, and on what it was taken, as JSON."""
+    def document(self) -> dict[str, object]:
+        """Return every sample, and on what it was taken, for JSON."""
         cells = [
             {"system": system, "in_flight": count, "rounds": [asdict(s) for s in samples]}
             for (system, count), samples in self._samples.items()
         ]
-        document = {"settings": self._settings, "machine": self._machine, "cells": cells}
-        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        return {"settings": self._settings, "machine": self._machine, "cells": cells}
+
+    def write(self, path: Path) -> None:
+        """Write the document."""
+        path.write_text(json.dumps(self.document(), indent=1) + "\n", encoding="utf-8")
