@@ -121,7 +121,7 @@ def _pings(silence_s: float) -> Sequence[tuple[str, int]]:
 async def _linked(
     peer: str, inner: grpc.aio.Channel, telemetry: Telemetry
 ) -> AsyncIterator[LinkedChannel]:
-    links = Links(peer, inner, telemetry.metrics)
+    links = Links(peer, inner, telemetry)
     keeping = asyncio.create_task(links.keep())
     try:
         yield LinkedChannel(inner, links)

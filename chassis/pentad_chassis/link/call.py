@@ -1,10 +1,9 @@
 """One call on a link, as its caller sees it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
-from pentad.chassis.v1.link_service_pb2 import ConnectRequest, End, Frame
+from pentad.chassis.v1.link_service_pb2 import ConnectRequest, End, Frame, Message
 from pentad_chassis.errors import ServiceError
 from pentad_chassis.link.assembly import Assembly
 from pentad_chassis.link.outbox import Outbox
@@ -34,8 +33,8 @@ class Call:
         self._outbox = outbox
         self._wait = wait
         self._left = left
-        self._assembly: Assembly | None = None
-        self._messages: deque[bytes] | None = None
+        self._assembly = Assembly()
+        self._messages: list[bytes] = []  # so few that a deque is no quicker, and takes more
         self._read = 0
         self._response = b""
         self._error: ServiceError | None = None
@@ -53,9 +52,10 @@ class Call:
 
     async def read(self) -> bytes | None:
         """Return the next message, or None after the last one, or raise as for an answer."""
-        with self._wait:
-            while not (self._messages or self._over):
-                await self._change()
+        if not (self._messages or self._over):
+            with self._wait:
+                while not (self._messages or self._over):
+                    await self._change()
         if not self._messages:
             if self._error is not None:
                 raise self._error
@@ -64,7 +64,7 @@ class Call:
         if self._read == WINDOW // 2 and not self._over:
             self._outbox.credit(self.call_id, self._read)
             self._read = 0
-        return self._messages.popleft()
+        return self._messages.pop(0)
 
     def leave(self) -> None:
         """Wait no more; the replica is told so unless it has ended the call."""
@@ -77,9 +77,8 @@ class Call:
         try:
             if frame.HasField("end"):
                 self._end(frame.end)
-            elif (whole := self._join(frame.message.data, more=frame.message.more)) is not None:
-                self._messages = self._messages or deque()
-                self._messages.append(whole)
+            elif frame.HasField("message"):
+                self._take(frame.message)
         except ServiceError as error:
             self._outbox.cancel(self.call_id)
             self.fail(error)
@@ -92,19 +91,18 @@ class Call:
             self._over = True
             self._wake()
 
+    def _take(self, message: Message) -> None:
+        whole = self._assembly.join(message.data, more=message.more)
+        if whole is not None:
+            self._messages.append(whole)
+
     def _end(self, end: End) -> None:
         if end.status:
             self._error = from_details(end.status)
             self._error.retried = end.retried
         else:
-            self._response = self._join(end.response, more=False) or b""
+            self._response = self._assembly.join(end.response, more=False) or b""
         self._over = True
-
-    def _join(self, part: bytes, *, more: bool) -> bytes | None:
-        if not more and self._assembly is None:
-            return part  # by far the most frequent way
-        self._assembly = self._assembly or Assembly()
-        return self._assembly.join(part, more=more)
 
     async def _change(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
+
+from structlog.typing import FilteringBoundLogger
 
 from pentad.chassis.v1.link_service_pb2 import ConnectRequest, ConnectResponse, Frame
 from pentad_chassis.errors import Internal, ServiceError, Unimplemented
@@ -10,46 +13,45 @@ from pentad_chassis.link.assembly import check_size
 from pentad_chassis.link.outbox import Outbox
 from pentad_chassis.link.served import Served, Told
 from pentad_chassis.status import to_details
-from pentad_chassis.telemetry import Telemetry
 
 
 class Desk:
     """Serves the calls of one link."""
 
-    def __init__(self, handlers: Mapping[str, Any], telemetry: Telemetry) -> None:
+    def __init__(self, handlers: Mapping[str, Any], log: FilteringBoundLogger) -> None:
         self.outbox = Outbox(ConnectResponse)
         self._handlers = handlers
-        self._log = telemetry.log
+        self._log = log
         self._calls: dict[int, Served] = {}
 
     async def read(self, batches: AsyncIterator[ConnectRequest]) -> None:
-        """Serve what comes until the link ends, and then nothing that was begun on it."""
+        """Serve what comes, until nothing more does."""
         try:
             async for batch in batches:
                 for frame in batch.frames:
                     self._receive(frame)
         finally:
             self.outbox.close()
-            tasks = [call.task for call in self._calls.values() if call.task is not None]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def leave(self) -> list[asyncio.Task[None]]:
+        """Cancel all calls, for their caller is gone; return what is still to end."""
+        for call in self._calls.values():
+            call.leave()
+        return [call.task for call in self._calls.values() if call.task is not None]
 
     def _receive(self, frame: Frame) -> None:
-        kind = frame.WhichOneof("kind")
+        kind, call_id = frame.WhichOneof("kind"), frame.call_id
         if kind == "begin":
-            call = self._calls[frame.call_id] = Served(frame.call_id, frame.begin)
+            call = self._calls[call_id] = Served(call_id, frame.begin)
             self._take(call, frame.begin.request, more=frame.begin.more)
-            return
-        known = self._calls.get(frame.call_id)
-        if known is None:
-            return  # over, and its caller had not heard so yet
-        if kind == "message":
-            self._take(known, frame.message.data, more=frame.message.more)
+        elif kind == "cancel":
+            self._leave(call_id)
+        elif (known := self._calls.get(call_id)) is None:
+            pass  # it is over, and its caller had not heard so yet
         elif kind == "credit":
             known.grant(frame.credit)
-        elif kind == "cancel":
-            self._leave(known)
+        elif kind == "message" and known.task is None:
+            self._take(known, frame.message.data, more=frame.message.more)
 
     def _take(self, call: Served, part: bytes, *, more: bool) -> None:
         try:
@@ -62,22 +64,22 @@ class Desk:
             call.task = asyncio.create_task(self._serve(call, request))
             call.task.add_done_callback(lambda _: self._calls.pop(call.call_id, None))
 
-    def _leave(self, call: Served) -> None:
+    def _leave(self, call_id: int) -> None:
+        self.outbox.drop(call_id)  # of a call that is over, too: its answer may be long
+        call = self._calls.get(call_id)
+        if call is None:
+            return
         if call.task is None:
-            del self._calls[call.call_id]
-        else:
-            call.task.cancel()
-            self.outbox.drop(call.call_id)
+            del self._calls[call_id]
+        call.leave()
 
     async def _serve(self, call: Served, request: bytes) -> None:
         outbox, call_id = self.outbox, call.call_id
         try:
             outbox.end(call_id, await self._answer(call, request))
         except Told as told:
-            outbox.drop(call_id)
             outbox.end(call_id, status=told.status, retried=told.retried)
         except ServiceError as error:
-            outbox.drop(call_id)
             outbox.end(call_id, status=to_details(error))
         except Exception:  # noqa: BLE001 - its caller would wait for ever
             # Whatever surrounds handlers lets nothing out: a message cannot be read, or be made.
@@ -95,11 +97,12 @@ class Desk:
             response: bytes = encode(await handler.unary_unary(asked, call))
             check_size(len(response))
             return response
-        async for message in handler.unary_stream(asked, call):
-            data = encode(message)
-            check_size(len(data))
-            await call.room()
-            remainder = self.outbox.message(call.call_id, data)
-            if remainder is not None:
-                await remainder.left.wait()
+        async with aclosing(handler.unary_stream(asked, call)) as messages:
+            async for message in messages:
+                data = encode(message)
+                check_size(len(data))
+                await call.room()
+                remainder = self.outbox.message(call.call_id, data)
+                if remainder is not None:
+                    await remainder.left.wait()
         return b""

@@ -11,7 +11,13 @@ PART_BYTES = 32 * 1024
 """A longer payload leaves in parts, with what others send between them."""
 
 BATCH_BYTES = 128 * 1024
-"""Payloads in one message of the link, about: what a large one may hold up a small one by."""
+"""In one message of the link, about: what a large payload may hold up a small one by."""
+
+_FRAME_BYTES = 128
+"""What a frame takes besides what it carries, about."""
+
+_CROWD = 8
+"""Messages of the link that wait: fewer are a burst, and leave soon."""
 
 _Batch = TypeVar("_Batch", ConnectRequest, ConnectResponse)
 
@@ -36,7 +42,7 @@ class Outbox(Generic[_Batch]):
         metadata: Iterable[tuple[str, str]],
     ) -> None:  # fmt: skip
         """Send a request."""
-        begin = self._frame(call_id, request).begin
+        begin = self._frame(call_id, len(request)).begin
         begin.method = method
         begin.timeout_us = max(0, int(timeout_s * 1e6))
         begin.credit = credit
@@ -47,12 +53,12 @@ class Outbox(Generic[_Batch]):
         else:
             begin.request = request[:PART_BYTES]
             begin.more = True
-            self._long.append(Remainder(call_id, request, PART_BYTES))
+            self._send_long(Remainder(call_id, request, PART_BYTES))
 
     def message(self, call_id: int, data: bytes) -> "Remainder | None":
         """Send a message; what is returned is to have left before the call's next frame."""
         if len(data) <= PART_BYTES:
-            self._frame(call_id, data).message.data = data
+            self._frame(call_id, len(data)).message.data = data
             return None
         return self._send_long(Remainder(call_id, data))
 
@@ -63,7 +69,7 @@ class Outbox(Generic[_Batch]):
         if len(response) > PART_BYTES:
             self._send_long(Remainder(call_id, response, ends=True))
             return
-        end = self._frame(call_id, response).end
+        end = self._frame(call_id, len(response) + len(status)).end
         end.response = response
         end.status = status
         end.retried = retried
@@ -96,7 +102,7 @@ class Outbox(Generic[_Batch]):
     @property
     def is_crowded(self) -> bool:
         """Whether the other side is slow to take what it is sent."""
-        return bool(self._full)
+        return len(self._full) >= _CROWD
 
     async def take(self) -> _Batch | None:
         """Wait for something to send, and return it; None when nothing follows."""
@@ -113,21 +119,19 @@ class Outbox(Generic[_Batch]):
             if self._closed:
                 return None
 
-    def _frame(self, call_id: int, payload: bytes = b"") -> Frame:
+    def _frame(self, call_id: int, payload_bytes: int = 0) -> Frame:
         """Return a new frame, which whoever asked for it fills at once."""
         if self._bytes >= BATCH_BYTES:
             self._full.append(self._batch)
             self._batch, self._bytes = self._new(), 0
             self._fill(BATCH_BYTES // 2)  # however many short ones come, long ones go on
-        self._bytes += min(len(payload), PART_BYTES)
+        self._bytes += _FRAME_BYTES + min(payload_bytes, PART_BYTES)
         self._wanted.set()
         return self._batch.frames.add(call_id=call_id)
 
     def _fill(self, size: int) -> None:
-        """Add a part of each long payload to the batch, up to a size; the next go first then."""
-        for _ in range(len(self._long)):
-            if self._bytes >= size:
-                return
+        """Add parts of long payloads to the batch, each in its turn, up to a size."""
+        while self._long and self._bytes < size:
             remainder = self._long.popleft()
             frame = self._batch.frames.add(call_id=remainder.call_id)
             self._bytes += remainder.add_to(frame)

@@ -25,7 +25,9 @@ class Told(Exception):
 class Served:
     """A call that is being served; for its handler, all of gRPC's context that is used."""
 
-    __slots__ = ("_assembly", "_credit", "_due", "_metadata", "_room", "call_id", "method", "task")
+    __slots__ = (
+        "_assembly", "_credit", "_due", "_left", "_metadata", "_room", "call_id", "method", "task",
+    )  # fmt: skip
 
     def __init__(self, call_id: int, begin: Begin) -> None:
         self.call_id = call_id
@@ -36,7 +38,8 @@ class Served:
         self._due = asyncio.get_running_loop().time() + begin.timeout_us / 1e6
         self._credit = begin.credit
         self._room: asyncio.Future[None] | None = None
-        self._assembly: Assembly | None = None
+        self._assembly = Assembly()
+        self._left = False
 
     def invocation_metadata(self) -> Pairs:
         """Return what came with the call."""
@@ -53,14 +56,13 @@ class Served:
 
     def join(self, part: bytes, *, more: bool) -> bytes | None:
         """Return the request when the last part of it is here."""
-        if not more and self._assembly is None:
-            return part  # by far the most frequent way
-        self._assembly = self._assembly or Assembly()
         return self._assembly.join(part, more=more)
 
     async def room(self) -> None:
         """Wait until the caller has room for one more message."""
         while not self._credit:
+            if self._left:
+                raise asyncio.CancelledError  # for a handler that did not heed the first
             self._room = asyncio.get_running_loop().create_future()
             await self._room
         self._credit -= 1
@@ -70,3 +72,9 @@ class Served:
         self._credit += messages
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+
+    def leave(self) -> None:
+        """Cancel the handler, for nobody waits any more; once, as gRPC does."""
+        if self.task is not None and not self._left:
+            self._left = True
+            self.task.cancel()

@@ -12,7 +12,7 @@ from pentad_chassis.link.desk import Desk
 from pentad_chassis.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    Context = grpc.aio.ServicerContext[Any, Any]
+    Context = grpc.aio.ServicerContext[ConnectRequest, ConnectResponse]
 else:
     Context = grpc.aio.ServicerContext  # not subscriptable at run time
 
@@ -23,24 +23,26 @@ class LinkServicer(LinkServiceServicer):
     def __init__(self, handlers: Mapping[str, Any], telemetry: Telemetry) -> None:
         self._handlers = handlers
         self._telemetry = telemetry
-        self._desks: set[Desk] = set()
+        self._desks: dict[Desk, asyncio.Task[None]] = {}
         self._works = True
 
-    async def Connect(
+    async def Connect(  # type: ignore[override]  # gRPC takes coroutines, too
         self, request_iterator: AsyncIterator[ConnectRequest], context: Context
-    ) -> AsyncIterator[ConnectResponse]:
+    ) -> None:
         """Serve the calls of one link."""
-        desk = Desk(self._handlers, self._telemetry)
-        desk.outbox.touch().instance = self._telemetry.health.instance
-        self._desks.add(desk)
-        reading = asyncio.create_task(desk.read(request_iterator))
+        desk = Desk(self._handlers, self._telemetry.log)
+        hello = desk.outbox.touch()
+        hello.instance = self._telemetry.health.instance
+        hello.go_away = not self._works
+        # Not a generator: one that is cancelled while gRPC writes is closed some time later.
+        reading = self._desks[desk] = asyncio.create_task(desk.read(request_iterator))
         try:
             while (batch := await desk.outbox.take()) is not None:
-                yield batch
+                await context.write(batch)
         finally:
-            self._desks.discard(desk)
+            del self._desks[desk]
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await asyncio.wait([reading, *desk.leave()])
 
     def follow(self, *, works: bool) -> None:
         """Send callers elsewhere when the service stops working, as its health does."""
@@ -50,5 +52,11 @@ class LinkServicer(LinkServiceServicer):
 
     def go_away(self) -> None:
         """Send callers elsewhere with calls that they have not begun."""
+        self._works = False
         for desk in self._desks:
             desk.outbox.touch().go_away = True
+
+    async def close(self, within_s: float) -> None:
+        """Wait until callers have left, as those do that were sent away and have their answers."""
+        if self._desks:
+            await asyncio.wait(self._desks.values(), timeout=within_s)

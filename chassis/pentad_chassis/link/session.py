@@ -2,13 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import grpc
 
 from pentad.chassis.v1.link_service_pb2 import ConnectRequest, ConnectResponse
-from pentad_chassis.errors import DeadlineExceeded, Unavailable
+from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from pentad_chassis.link.assembly import check_size
 from pentad_chassis.link.call import WINDOW, Call
 from pentad_chassis.link.outbox import Outbox
@@ -31,54 +31,58 @@ class Session:
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._retired = False
-        self._ended = False
 
     @property
-    def is_open(self) -> bool:
-        """Whether a call that is begun now would be sent soon."""
-        return not (self._retired or self._outbox.is_crowded)
+    def is_crowded(self) -> bool:
+        """Whether a call that is begun now would have to wait until it is sent."""
+        return self._outbox.is_crowded
 
     def begin(
         self, method: str, request: bytes, timeout_s: float, metadata: Iterable[tuple[str, str]]
     ) -> Call:
         """Send a request; whoever calls leaves the call in the end, whatever became of it."""
-        check_size(len(request))
-        if self._ended:
-            raise self._lost()
         due = asyncio.get_running_loop().time() + timeout_s
         call = Call(next(self._ids), self._outbox, self._waits.until(due), self._left)
         self._calls[call.call_id] = call
-        self._outbox.begin(call.call_id, method, request, timeout_s, WINDOW, metadata)
+        try:
+            check_size(len(request))
+        except ResourceExhausted as error:
+            call.fail(error)
+        else:
+            self._outbox.begin(call.call_id, method, request, timeout_s, WINDOW, metadata)
         return call
 
     def retire(self) -> None:
-        """Begin no more calls, and end the link with the last one."""
+        """End the link with the last call; whoever retires it begins no more."""
         self._retired = True
-        self._left()
+        self._end_with_the_last()
 
-    async def run(self) -> None:
-        """Carry calls until the link ends. Those without an answer have failed then."""
+    async def run(self, leave: Callable[[], None]) -> None:
+        """Carry calls until the link ends. Those without an answer have failed then.
+
+        `leave` is to see that no more are begun, and to retire it.
+        """
         writing = asyncio.create_task(self._write())
         try:
-            await self._read()
+            await self._read(leave)
         except grpc.aio.AioRpcError:
             pass  # its calls are told below, each by itself
         finally:
-            self._retired = self._ended = True
+            leave()
             self._stream.cancel()
             writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
             for call in self._calls.values():
                 call.fail(self._lost())
+            await asyncio.gather(writing, return_exceptions=True)
 
-    async def _read(self) -> None:
+    async def _read(self, leave: Callable[[], None]) -> None:
         while isinstance(batch := await self._stream.read(), ConnectResponse):
             for frame in batch.frames:
                 call = self._calls.get(frame.call_id)
                 if call is not None:
                     call.receive(frame)
             if batch.go_away:
-                self.retire()
+                leave()
 
     async def _write(self) -> None:
         try:
@@ -89,9 +93,11 @@ class Session:
             self._stream.cancel()  # a link that cannot be written to is none
             raise
 
-    def _left(self, call: Call | None = None) -> None:
-        if call is not None:
-            del self._calls[call.call_id]
+    def _left(self, call: Call) -> None:
+        del self._calls[call.call_id]
+        self._end_with_the_last()
+
+    def _end_with_the_last(self) -> None:
         if self._retired and not self._calls:
             self._outbox.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.collector import Collector, running_collector
+from harness.linked import until_linked
 from harness.suite import free_port
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -40,7 +41,9 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         yield running
 
 
-async def call_once(tmp_path: Path, config: Settings, *, key: str = "") -> None:
+async def call_once(
+    tmp_path: Path, config: Settings, *, key: str = "", linked: bool = False
+) -> None:
     """Make one traced call between two services, and close both telemetries."""
     config = config.model_copy(update={"address": f"unix:{tmp_path}/s"})
     client, server = open_telemetry("client", "error"), open_telemetry("server", "error")
@@ -51,6 +54,8 @@ async def call_once(tmp_path: Path, config: Settings, *, key: str = "") -> None:
     ):
         stub = entries_grpc.EntryServiceStub(channel)
         await stub.GetEntry(entries.GetEntryRequest())
+        if linked:
+            await until_linked(channel, client, "server")
         with client.span("root"):
             if key:
                 with pytest.raises(NotFound):
@@ -61,8 +66,10 @@ async def call_once(tmp_path: Path, config: Settings, *, key: str = "") -> None:
     await asyncio.to_thread(server.close)
 
 
-async def test_a_call_is_one_trace_at_the_collector(collector: Collector, tmp_path: Path) -> None:
-    await call_once(tmp_path, Settings())
+async def test_a_call_is_one_trace_at_the_collector(
+    collector: Collector, tmp_path: Path, link: bool
+) -> None:
+    await call_once(tmp_path, Settings(link=link), linked=link)
 
     spans = {(s.name, s.kind): s for s in collector.spans}
     root = spans["root", Span.SPAN_KIND_INTERNAL]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from harness.linked import until_linked
 
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
@@ -87,10 +88,15 @@ class Runs(runs_grpc.RunServiceServicer):
 
 
 class Fixture:
-    def __init__(self, path: Path) -> None:
+    """A server and stubs, in any order: calls go over a link as soon as there are both."""
+
+    def __init__(self, path: Path, *, link: bool) -> None:
         self.address = f"unix:{path}/s"
         self.entries = Entries()
         self.runs = Runs()
+        self._link = link
+        self._serves = False
+        self._channels: list[tuple[grpc.aio.Channel, Telemetry]] = []
 
     @asynccontextmanager
     async def server(
@@ -105,28 +111,40 @@ class Fixture:
             ],
             parked=frozenset({"/pentad.state.v1.RunService/TailRun"}),
         ):
+            self._serves = True
+            await self._linked()
             yield
 
     @asynccontextmanager
     async def stub(
         self, telemetry: Telemetry | None = None
     ) -> AsyncIterator["EntryServiceAsyncStub"]:
-        async with open_channel(
-            "state", self.address, Settings(), telemetry or silent_telemetry("test")
-        ) as channel:
+        async with self._channel(telemetry) as channel:
             yield entries_grpc.EntryServiceStub(channel)
 
     @asynccontextmanager
     async def run_stub(self) -> AsyncIterator["RunServiceAsyncStub"]:
-        async with open_channel(
-            "state", self.address, Settings(), silent_telemetry("test")
-        ) as channel:
+        async with self._channel(None) as channel:
             yield runs_grpc.RunServiceStub(channel)
+
+    @asynccontextmanager
+    async def _channel(self, telemetry: Telemetry | None) -> AsyncIterator[grpc.aio.Channel]:
+        telemetry = telemetry or silent_telemetry("test")
+        settings = Settings(link=self._link)
+        async with open_channel("state", self.address, settings, telemetry) as channel:
+            self._channels.append((channel, telemetry))
+            await self._linked()
+            yield channel
+
+    async def _linked(self) -> None:
+        if self._link and self._serves:
+            for channel, telemetry in self._channels:
+                await until_linked(channel, telemetry, "state")
 
 
 @pytest.fixture
-def hop(tmp_path_factory: pytest.TempPathFactory) -> Fixture:
-    return Fixture(tmp_path_factory.mktemp("h"))
+def hop(tmp_path_factory: pytest.TempPathFactory, link: bool) -> Fixture:
+    return Fixture(tmp_path_factory.mktemp("h"), link=link)
 
 
 REQUEST = entries.GetEntryRequest(scope="s", key="k")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from harness.linked import until_linked
 
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
@@ -39,14 +40,18 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-async def test_calls_are_counted_at_both_ends_with_the_trace_of_an_example(tmp_path: Path) -> None:
+async def test_calls_are_counted_at_both_ends_with_the_trace_of_an_example(
+    tmp_path: Path, link: bool
+) -> None:
     telemetry = open_telemetry("state")
     config = Settings(address=f"unix:{tmp_path}/s", metrics_address=free_address())
     add = partial(entries_grpc.add_EntryServiceServicer_to_server, Entries())
     async with (
         serving(config, telemetry, [add]),
-        open_channel("state", config.address, Settings(), telemetry) as channel,
+        open_channel("state", config.address, Settings(link=link), telemetry) as channel,
     ):
+        if link:
+            await until_linked(channel, telemetry, "state")
         stub = entries_grpc.EntryServiceStub(channel)
         with telemetry.span("root"), pytest.raises(NotFound):
             await stub.GetEntry(entries.GetEntryRequest())
@@ -74,7 +79,7 @@ class Endless(entries_grpc.EntryServiceServicer):
 
 
 async def test_a_call_left_by_its_caller_is_counted_as_cancelled_at_both_ends(
-    tmp_path: Path,
+    tmp_path: Path, link: bool
 ) -> None:
     telemetry = open_telemetry("state", "error")
     config = Settings(address=f"unix:{tmp_path}/s")
@@ -82,8 +87,10 @@ async def test_a_call_left_by_its_caller_is_counted_as_cancelled_at_both_ends(
     add = partial(entries_grpc.add_EntryServiceServicer_to_server, servicer)
     async with (
         serving(config, telemetry, [add]),
-        open_channel("state", config.address, Settings(), telemetry) as channel,
+        open_channel("state", config.address, Settings(link=link), telemetry) as channel,
     ):
+        if link:
+            await until_linked(channel, telemetry, "state")
         stub = entries_grpc.EntryServiceStub(channel)
         calling = asyncio.ensure_future(stub.GetEntry(entries.GetEntryRequest()))
         await servicer.begun.wait()

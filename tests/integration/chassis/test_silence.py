@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from harness.faults import BLACK_HOLE, CUT_RESPONSES, Fault, FaultProxy, Way, open_proxy
+from harness.linked import until_linked
 
 from pentad.state.v1 import entry_service_pb2 as entries
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad.state.v1 import run_service_pb2 as runs
 from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
+from pentad_chassis import policy
 from pentad_chassis.calls import unrepeated
 from pentad_chassis.channel import open_channel, reading
 from pentad_chassis.config import Settings
@@ -91,20 +93,31 @@ class Client:
 
 
 @asynccontextmanager
-async def client(address: str) -> AsyncIterator[Client]:
+async def client(address: str, *, link: bool) -> AsyncIterator[Client]:
     telemetry = silent_telemetry("client")
-    async with open_channel("peer", address, Settings(), telemetry) as channel:
+    async with open_channel("peer", address, Settings(link=link), telemetry) as channel:
         channel.get_state(try_to_connect=True)
         async with asyncio.timeout(10.0):
             while channel.get_state() is not grpc.ChannelConnectivity.READY:
                 await channel.wait_for_state_change(channel.get_state())
+        if link:
+            await until_linked(channel, telemetry, "peer")
         yield Client(channel, telemetry)
 
 
+@pytest.fixture
+def time_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have servers keep a quarter of a second for what they have to say: a busy machine's turn."""
+    monkeypatch.setattr(policy, "TRIM_S", 0.5)
+    monkeypatch.setattr(policy, "_TRIM_PART", 0.5)
+
+
+@pytest.mark.usefixtures("time_to_tell")
 async def test_a_server_that_runs_out_of_time_says_so_before_its_caller_gives_up(
     tmp_path: Path,
+    link: bool,
 ) -> None:
-    async with server(tmp_path, "s", say_nothing) as at, client(at) as caller:
+    async with server(tmp_path, "s", say_nothing) as at, client(at, link=link) as caller:
         errors = await caller.ask_at_once()
 
         assert all(isinstance(error, DeadlineExceeded) for error in errors)
@@ -112,8 +125,9 @@ async def test_a_server_that_runs_out_of_time_says_so_before_its_caller_gives_up
         assert not caller.breaker_is_open
 
 
-async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> None:
-    async with server(tmp_path, "s", say_nothing) as at, client(at) as caller:
+@pytest.mark.usefixtures("time_to_tell")
+async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path, link: bool) -> None:
+    async with server(tmp_path, "s", say_nothing) as at, client(at, link=link) as caller:
         call = runs_grpc.RunServiceStub(caller.channel).TailRun(
             runs.TailRunRequest(), timeout=DEADLINE_S
         )
@@ -124,7 +138,9 @@ async def test_a_stream_that_runs_out_of_time_ends_likewise(tmp_path: Path) -> N
     assert not caught.value.unsaid
 
 
-async def test_a_replica_that_falls_silent_is_left_out_and_comes_back(tmp_path: Path) -> None:
+async def test_a_replica_that_falls_silent_is_left_out_and_comes_back(
+    tmp_path: Path, link: bool
+) -> None:
     """Its deadlines alone would let every second call find it again."""
 
     async def answer(_: object) -> entries.GetEntryResponse:
@@ -132,11 +148,9 @@ async def test_a_replica_that_falls_silent_is_left_out_and_comes_back(tmp_path: 
 
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(server(tmp_path, n, answer)) for n in "ab"]
-        ways = [
-            await stack.enter_async_context(open_proxy(at, "127.0.0.1:0")) for at in replicas
-        ]
+        ways = [await stack.enter_async_context(open_proxy(at, "127.0.0.1:0")) for at in replicas]
         both = "ipv4:" + ",".join(way.address for way in ways)
-        settings = Settings(silence_s=1.0)
+        settings = Settings(silence_s=1.0, link=link)
         channel = await stack.enter_async_context(
             open_channel("peer", both, settings, silent_telemetry("client"))
         )
@@ -164,11 +178,11 @@ async def test_a_replica_that_falls_silent_is_left_out_and_comes_back(tmp_path: 
                 pass
 
 
-async def test_silence_itself_opens_the_breaker(tmp_path: Path) -> None:
+async def test_silence_itself_opens_the_breaker(tmp_path: Path, link: bool) -> None:
     async with (
         server(tmp_path, "s", say_nothing) as at,
         open_proxy(at) as proxy,
-        client(proxy.address) as caller,
+        client(proxy.address, link=link) as caller,
     ):
         await proxy.begin(CUT_RESPONSES)
         errors = await caller.ask_at_once()
@@ -179,17 +193,18 @@ async def test_silence_itself_opens_the_breaker(tmp_path: Path) -> None:
 
 async def test_of_a_chain_only_the_caller_of_the_silent_one_opens_its_breaker(
     tmp_path: Path,
+    link: bool,
 ) -> None:
     async with AsyncExitStack() as stack:
         last = await stack.enter_async_context(server(tmp_path, "last", say_nothing))
         proxy = await stack.enter_async_context(open_proxy(last))
-        behind = await stack.enter_async_context(client(proxy.address))
+        behind = await stack.enter_async_context(client(proxy.address, link=link))
 
         async def pass_on(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
             return await behind.entries.GetEntry(request)
 
         middle = await stack.enter_async_context(server(tmp_path, "middle", pass_on))
-        before = await stack.enter_async_context(client(middle))
+        before = await stack.enter_async_context(client(middle, link=link))
         await proxy.begin(CUT_RESPONSES)
 
         errors = await before.ask_at_once()
@@ -199,7 +214,9 @@ async def test_of_a_chain_only_the_caller_of_the_silent_one_opens_its_breaker(
         assert not before.breaker_is_open
 
 
-async def test_retries_of_calls_that_keep_failing_are_few_in_all(tmp_path: Path) -> None:
+async def test_retries_of_calls_that_keep_failing_are_few_in_all(
+    tmp_path: Path, link: bool
+) -> None:
     asked = 0
 
     async def be_away(_: object) -> entries.GetEntryResponse:
@@ -207,7 +224,7 @@ async def test_retries_of_calls_that_keep_failing_are_few_in_all(tmp_path: Path)
         asked += 1
         raise Unavailable("not now")
 
-    async with server(tmp_path, "s", be_away) as at, client(at) as caller:
+    async with server(tmp_path, "s", be_away) as at, client(at, link=link) as caller:
         for _ in range(30):
             await caller.ask()
 
@@ -215,14 +232,16 @@ async def test_retries_of_calls_that_keep_failing_are_few_in_all(tmp_path: Path)
         assert not caller.breaker_is_open, "whoever answers is there"
 
 
-async def test_a_peer_that_is_far_away_is_reached_at_the_first_attempt(tmp_path: Path) -> None:
+async def test_a_peer_that_is_far_away_is_reached_at_the_first_attempt(
+    tmp_path: Path, link: bool
+) -> None:
     async def answer(_: object) -> entries.GetEntryResponse:
         return entries.GetEntryResponse()
 
     async with server(tmp_path, "s", answer) as at, open_proxy(at) as proxy:
         await proxy.begin(Fault(delay_s=0.15))
         async with open_channel(
-            "peer", proxy.address, Settings(), silent_telemetry("client")
+            "peer", proxy.address, Settings(link=link), silent_telemetry("client")
         ) as channel:
             with unrepeated():
                 await entries_grpc.EntryServiceStub(channel).GetEntry(REQUEST)

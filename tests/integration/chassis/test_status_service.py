@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from harness.linked import until_linked
 
 from pentad.chassis.v1 import status_service_pb2 as pb
 from pentad.chassis.v1.status_service_pb2_grpc import StatusServiceStub
@@ -116,13 +117,15 @@ async def test_health_follows_and_a_stop_wins(address: str) -> None:
         assert (await watched.read()).status == NOT_SERVING
 
 
-async def test_a_full_server_still_says_how_it_is(address: str) -> None:
-    servicer, telemetry = Entries(), silent_telemetry("state")
+async def test_a_full_server_still_says_how_it_is(address: str, link: bool) -> None:
+    servicer, caller = Entries(), silent_telemetry("test")
     servicer.finish.clear()
     async with (
-        server(address, telemetry, servicer, max_in_flight=1),
-        open_channel("state", address, Settings(), silent_telemetry("test")) as channel,
+        server(address, silent_telemetry("state"), servicer, max_in_flight=1),
+        open_channel("state", address, Settings(link=link), caller) as channel,
     ):
+        if link:
+            await until_linked(channel, caller, "state")
         call = asyncio.ensure_future(entries_grpc.EntryServiceStub(channel).GetEntry(REQUEST))
         await asyncio.wait_for(servicer.begun.wait(), 5)
 
@@ -136,11 +139,11 @@ async def test_a_full_server_still_says_how_it_is(address: str) -> None:
 
 
 async def test_an_open_circuit_degrades_the_caller_and_is_no_matter_for_the_probe(
-    address: str,
+    address: str, link: bool
 ) -> None:
     caller = silent_telemetry("gateway")
     # Long enough to look at it; a caller's own breaker tries again after two seconds.
-    settings = Settings(breaker_reset_s=60.0)
+    settings = Settings(breaker_reset_s=60.0, link=link)
     async with open_channel("state", address, settings, caller) as channel:
         stub = entries_grpc.EntryServiceStub(channel)
         for _ in range(10):
@@ -168,9 +171,9 @@ async def test_an_open_circuit_degrades_the_caller_and_is_no_matter_for_the_prob
     assert caller.health.conditions() == {}, "a closed channel leads to nobody"
 
 
-async def test_a_caller_with_nothing_to_ask_recovers_by_itself(address: str) -> None:
+async def test_a_caller_with_nothing_to_ask_recovers_by_itself(address: str, link: bool) -> None:
     caller = silent_telemetry("gateway")
-    settings = Settings(breaker_reset_s=0.1)
+    settings = Settings(breaker_reset_s=0.1, link=link)
     async with open_channel("state", address, settings, caller) as channel:
         for _ in range(6):
             with pytest.raises(Unavailable):

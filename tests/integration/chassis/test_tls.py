@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from harness.linked import until_linked
 
 from pentad.chassis.v1.status_service_pb2 import LEVEL_HEALTHY
 from pentad.state.v1 import entry_service_pb2 as entries
@@ -57,22 +58,26 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-async def get_entry(address: str, config: Settings) -> str:
-    async with open_channel("state", address, config, silent_telemetry("test")) as channel:
+async def get_entry(address: str, config: Settings, *, linked: bool = False) -> str:
+    telemetry = silent_telemetry("test")
+    async with open_channel("state", address, config, telemetry) as channel:
+        if linked:
+            await until_linked(channel, telemetry, "state")
         stub = entries_grpc.EntryServiceStub(channel)
         response = await stub.GetEntry(entries.GetEntryRequest(scope="s", key="k"))
         return response.entry.key
 
 
 async def test_a_peer_with_a_certificate_is_answered_and_one_without_is_not(
-    secured: Settings,
+    secured: Settings, link: bool
 ) -> None:
     servicer = Entries()
     add = partial(entries_grpc.add_EntryServiceServicer_to_server, servicer)
     async with serving(secured, silent_telemetry("state"), [add]):
-        assert await get_entry(secured.address, secured) == "k"
+        config = secured.model_copy(update={"link": link})
+        assert await get_entry(secured.address, config, linked=link) == "k"
         with pytest.raises(Unavailable):
-            await get_entry(secured.address, Settings())
+            await get_entry(secured.address, Settings(link=link))
 
 
 async def test_half_a_tls_configuration_refuses_to_start(secured: Settings) -> None:

@@ -54,7 +54,9 @@ class ConnectResponse(_message.Message):
     instance: _builtins.str
     """In the first message: names the replica that answers, among those of the service."""
     go_away: _builtins.bool
-    """The server takes no more calls on this link; those it has are finished."""
+    """Calls are to be begun elsewhere from now on. Those that were sent before this is read are served
+    all the same. It may stand in the first message.
+    """
     @_builtins.property
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___Frame]:
         """In the order in which they take effect."""

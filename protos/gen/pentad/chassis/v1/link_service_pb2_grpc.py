@@ -28,7 +28,7 @@ if _version_not_supported:
 class LinkServiceStub:
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     def __init__(self, channel):
@@ -47,7 +47,7 @@ class LinkServiceStub:
 class LinkServiceServicer:
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     def Connect(self, request_iterator, context):
@@ -80,7 +80,7 @@ def add_LinkServiceServicer_to_server(servicer, server):
 class LinkService:
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     @staticmethod

@@ -29,7 +29,7 @@ GRPC_VERSION: str
 class LinkServiceStub:
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     @_typing.overload
@@ -48,7 +48,7 @@ class LinkServiceStub:
 class LinkServiceAsyncStub(LinkServiceStub):
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -63,7 +63,7 @@ class LinkServiceAsyncStub(LinkServiceStub):
 class LinkServiceServicer(metaclass=_abc_1.ABCMeta):
     """LinkService carries many calls between two of Pentad's own services in the messages of one
     stream. What waits to be sent leaves together, so that a call costs a fraction of what it would
-    by itself. Every server answers plain gRPC as well, and answers the same.
+    by itself. Every server answers plain gRPC as well, and answers the same. docs/link.md has more.
     """
 
     @_abc_1.abstractmethod

@@ -30,7 +30,7 @@ from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
 from pentad.state.v1 import tool_pb2 as pentad_dot_state_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/event.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x19pentad/state/v1/run.proto\x1a\x1apentad/state/v1/tool.proto\"9\n\x0bPlannedStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\"\xd4\x01\n\nRunCreated\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12+\n\x05steps\x18\x03 \x03(\x0b\x32\x1c.pentad.state.v1.PlannedStep\x12&\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"U\n\nRunStarted\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0bsession_seq\x18\x03 \x01(\x03\x12\x12\n\nowner_lost\x18\x04 \x01(\x08\")\n\x0bTurnStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"<\n\rTurnRestarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"7\n\tTextDelta\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8c\x01\n\rTurnCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07message\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x05 \x01(\t\"f\n\nTurnFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x11\n\tretryable\x18\x04 \x01(\x08\">\n\x0fToolCallStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"\xe2\x01\n\x11ToolCallCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12*\n\x06result\x18\x04 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"-\n\rStepCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"E\n\x0cRunCompleted\x12\x0e\n\x06output\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"]\n\tRunFailed\x12)\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"E\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"M\n\rEffectUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\"2\n\tRunPaused\x12%\n\x05pause\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Pause\"N\n\nRunResumed\x12\x30\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65\x61\x64lineReached\"\x9a\x08\n\x05\x45vent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x32\n\x0brun_created\x18\n \x01(\x0b\x32\x1b.pentad.state.v1.RunCreatedH\x00\x12\x32\n\x0brun_started\x18\x0b \x01(\x0b\x32\x1b.pentad.state.v1.RunStartedH\x00\x12\x34\n\x0cturn_started\x18\x0c \x01(\x0b\x32\x1c.pentad.state.v1.TurnStartedH\x00\x12\x38\n\x0eturn_restarted\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.TurnRestartedH\x00\x12\x30\n\ntext_delta\x18\x0e \x01(\x0b\x32\x1a.pentad.state.v1.TextDeltaH\x00\x12\x38\n\x0eturn_completed\x18\x0f \x01(\x0b\x32\x1e.pentad.state.v1.TurnCompletedH\x00\x12\x32\n\x0bturn_failed\x18\x10 \x01(\x0b\x32\x1b.pentad.state.v1.TurnFailedH\x00\x12=\n\x11tool_call_started\x18\x11 \x01(\x0b\x32 .pentad.state.v1.ToolCallStartedH\x00\x12\x41\n\x13tool_call_completed\x18\x12 \x01(\x0b\x32\".pentad.state.v1.ToolCallCompletedH\x00\x12\x38\n\x0estep_completed\x18\x13 \x01(\x0b\x32\x1e.pentad.state.v1.StepCompletedH\x00\x12<\n\x10\x64\x65\x61\x64line_reached\x18\x14 \x01(\x0b\x32 .pentad.state.v1.DeadlineReachedH\x00\x12\x36\n\rrun_completed\x18\x15 \x01(\x0b\x32\x1d.pentad.state.v1.RunCompletedH\x00\x12\x30\n\nrun_failed\x18\x16 \x01(\x0b\x32\x1a.pentad.state.v1.RunFailedH\x00\x12\x36\n\rrun_cancelled\x18\x17 \x01(\x0b\x32\x1d.pentad.state.v1.RunCancelledH\x00\x12\x38\n\x0e\x65\x66\x66\x65\x63t_unknown\x18\x18 \x01(\x0b\x32\x1e.pentad.state.v1.EffectUnknownH\x00\x12\x30\n\nrun_paused\x18\x19 \x01(\x0b\x32\x1a.pentad.state.v1.RunPausedH\x00\x12\x32\n\x0brun_resumed\x18\x1a \x01(\x0b\x32\x1b.pentad.state.v1.RunResumedH\x00\x42\x06\n\x04kindb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/event.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x19pentad/state/v1/run.proto\x1a\x1apentad/state/v1/tool.proto\"9\n\x0bPlannedStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\"\xd4\x01\n\nRunCreated\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12+\n\x05steps\x18\x03 \x03(\x0b\x32\x1c.pentad.state.v1.PlannedStep\x12&\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"d\n\nRunStarted\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0bsession_seq\x18\x03 \x01(\x03\x12\x12\n\nowner_lost\x18\x04 \x01(\x08\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\")\n\x0bTurnStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"<\n\rTurnRestarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"7\n\tTextDelta\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\"\x8c\x01\n\rTurnCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07message\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x05 \x01(\t\"y\n\nTurnFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x11\n\tcut_short\x18\x05 \x01(\x08\">\n\x0fToolCallStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"\xe2\x01\n\x11ToolCallCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12*\n\x06result\x18\x04 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"-\n\rStepCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"E\n\x0cRunCompleted\x12\x0e\n\x06output\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"]\n\tRunFailed\x12)\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"E\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"M\n\rEffectUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"2\n\tRunPaused\x12%\n\x05pause\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Pause\"N\n\nRunResumed\x12\x30\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65\x61\x64lineReached\"\x9a\x08\n\x05\x45vent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x32\n\x0brun_created\x18\n \x01(\x0b\x32\x1b.pentad.state.v1.RunCreatedH\x00\x12\x32\n\x0brun_started\x18\x0b \x01(\x0b\x32\x1b.pentad.state.v1.RunStartedH\x00\x12\x34\n\x0cturn_started\x18\x0c \x01(\x0b\x32\x1c.pentad.state.v1.TurnStartedH\x00\x12\x38\n\x0eturn_restarted\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.TurnRestartedH\x00\x12\x30\n\ntext_delta\x18\x0e \x01(\x0b\x32\x1a.pentad.state.v1.TextDeltaH\x00\x12\x38\n\x0eturn_completed\x18\x0f \x01(\x0b\x32\x1e.pentad.state.v1.TurnCompletedH\x00\x12\x32\n\x0bturn_failed\x18\x10 \x01(\x0b\x32\x1b.pentad.state.v1.TurnFailedH\x00\x12=\n\x11tool_call_started\x18\x11 \x01(\x0b\x32 .pentad.state.v1.ToolCallStartedH\x00\x12\x41\n\x13tool_call_completed\x18\x12 \x01(\x0b\x32\".pentad.state.v1.ToolCallCompletedH\x00\x12\x38\n\x0estep_completed\x18\x13 \x01(\x0b\x32\x1e.pentad.state.v1.StepCompletedH\x00\x12<\n\x10\x64\x65\x61\x64line_reached\x18\x14 \x01(\x0b\x32 .pentad.state.v1.DeadlineReachedH\x00\x12\x36\n\rrun_completed\x18\x15 \x01(\x0b\x32\x1d.pentad.state.v1.RunCompletedH\x00\x12\x30\n\nrun_failed\x18\x16 \x01(\x0b\x32\x1a.pentad.state.v1.RunFailedH\x00\x12\x36\n\rrun_cancelled\x18\x17 \x01(\x0b\x32\x1d.pentad.state.v1.RunCancelledH\x00\x12\x38\n\x0e\x65\x66\x66\x65\x63t_unknown\x18\x18 \x01(\x0b\x32\x1e.pentad.state.v1.EffectUnknownH\x00\x12\x30\n\nrun_paused\x18\x19 \x01(\x0b\x32\x1a.pentad.state.v1.RunPausedH\x00\x12\x32\n\x0brun_resumed\x18\x1a \x01(\x0b\x32\x1b.pentad.state.v1.RunResumedH\x00\x42\x06\n\x04kindb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,37 +42,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNCREATED']._serialized_start=288
   _globals['_RUNCREATED']._serialized_end=500
   _globals['_RUNSTARTED']._serialized_start=502
-  _globals['_RUNSTARTED']._serialized_end=587
-  _globals['_TURNSTARTED']._serialized_start=589
-  _globals['_TURNSTARTED']._serialized_end=630
-  _globals['_TURNRESTARTED']._serialized_start=632
-  _globals['_TURNRESTARTED']._serialized_end=692
-  _globals['_TEXTDELTA']._serialized_start=694
-  _globals['_TEXTDELTA']._serialized_end=749
-  _globals['_TURNCOMPLETED']._serialized_start=752
-  _globals['_TURNCOMPLETED']._serialized_end=892
-  _globals['_TURNFAILED']._serialized_start=894
-  _globals['_TURNFAILED']._serialized_end=996
-  _globals['_TOOLCALLSTARTED']._serialized_start=998
-  _globals['_TOOLCALLSTARTED']._serialized_end=1060
-  _globals['_TOOLCALLCOMPLETED']._serialized_start=1063
-  _globals['_TOOLCALLCOMPLETED']._serialized_end=1289
-  _globals['_STEPCOMPLETED']._serialized_start=1291
-  _globals['_STEPCOMPLETED']._serialized_end=1336
-  _globals['_RUNCOMPLETED']._serialized_start=1338
-  _globals['_RUNCOMPLETED']._serialized_end=1407
-  _globals['_RUNFAILED']._serialized_start=1409
-  _globals['_RUNFAILED']._serialized_end=1502
-  _globals['_RUNCANCELLED']._serialized_start=1504
-  _globals['_RUNCANCELLED']._serialized_end=1573
-  _globals['_EFFECTUNKNOWN']._serialized_start=1575
-  _globals['_EFFECTUNKNOWN']._serialized_end=1652
-  _globals['_RUNPAUSED']._serialized_start=1654
-  _globals['_RUNPAUSED']._serialized_end=1704
-  _globals['_RUNRESUMED']._serialized_start=1706
-  _globals['_RUNRESUMED']._serialized_end=1784
-  _globals['_DEADLINEREACHED']._serialized_start=1786
-  _globals['_DEADLINEREACHED']._serialized_end=1803
-  _globals['_EVENT']._serialized_start=1806
-  _globals['_EVENT']._serialized_end=2856
+  _globals['_RUNSTARTED']._serialized_end=602
+  _globals['_TURNSTARTED']._serialized_start=604
+  _globals['_TURNSTARTED']._serialized_end=645
+  _globals['_TURNRESTARTED']._serialized_start=647
+  _globals['_TURNRESTARTED']._serialized_end=707
+  _globals['_TEXTDELTA']._serialized_start=709
+  _globals['_TEXTDELTA']._serialized_end=764
+  _globals['_TURNCOMPLETED']._serialized_start=767
+  _globals['_TURNCOMPLETED']._serialized_end=907
+  _globals['_TURNFAILED']._serialized_start=909
+  _globals['_TURNFAILED']._serialized_end=1030
+  _globals['_TOOLCALLSTARTED']._serialized_start=1032
+  _globals['_TOOLCALLSTARTED']._serialized_end=1094
+  _globals['_TOOLCALLCOMPLETED']._serialized_start=1097
+  _globals['_TOOLCALLCOMPLETED']._serialized_end=1323
+  _globals['_STEPCOMPLETED']._serialized_start=1325
+  _globals['_STEPCOMPLETED']._serialized_end=1370
+  _globals['_RUNCOMPLETED']._serialized_start=1372
+  _globals['_RUNCOMPLETED']._serialized_end=1441
+  _globals['_RUNFAILED']._serialized_start=1443
+  _globals['_RUNFAILED']._serialized_end=1536
+  _globals['_RUNCANCELLED']._serialized_start=1538
+  _globals['_RUNCANCELLED']._serialized_end=1607
+  _globals['_EFFECTUNKNOWN']._serialized_start=1609
+  _globals['_EFFECTUNKNOWN']._serialized_end=1686
+  _globals['_RUNPAUSED']._serialized_start=1688
+  _globals['_RUNPAUSED']._serialized_end=1738
+  _globals['_RUNRESUMED']._serialized_start=1740
+  _globals['_RUNRESUMED']._serialized_end=1818
+  _globals['_DEADLINEREACHED']._serialized_start=1820
+  _globals['_DEADLINEREACHED']._serialized_end=1837
+  _globals['_EVENT']._serialized_start=1840
+  _globals['_EVENT']._serialized_end=2890
 # @@protoc_insertion_point(module_scope)

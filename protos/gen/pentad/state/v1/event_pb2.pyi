@@ -118,6 +118,7 @@ class RunStarted(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     SESSION_SEQ_FIELD_NUMBER: _builtins.int
     OWNER_LOST_FIELD_NUMBER: _builtins.int
+    FENCE_FIELD_NUMBER: _builtins.int
     owner: _builtins.str
     """The orchestrator, for operators."""
     attempt: _builtins.int
@@ -127,7 +128,11 @@ class RunStarted(_message.Message):
     run sees ends there, also after a takeover. 0 without a session.
     """
     owner_lost: _builtins.bool
-    """The owner before this one let its lease run out: it died, or was cut off."""
+    """The owner before this one had begun, and let its lease run out: it died, or was
+    cut off.
+    """
+    fence: _builtins.int
+    """Fence of its lease; each claim of the run raises it by one."""
     def __init__(
         self,
         *,
@@ -135,10 +140,11 @@ class RunStarted(_message.Message):
         attempt: _builtins.int = ...,
         session_seq: _builtins.int = ...,
         owner_lost: _builtins.bool = ...,
+        fence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "owner", b"owner", "owner_lost", b"owner_lost", "session_seq", b"session_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "fence", b"fence", "owner", b"owner", "owner_lost", b"owner_lost", "session_seq", b"session_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,12 +294,15 @@ class TurnFailed(_message.Message):
     TURN_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    CUT_SHORT_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Name of the step."""
     turn: _builtins.int
     """Number of the turn in the run."""
     retryable: _builtins.bool
     """Another attempt may succeed."""
+    cut_short: _builtins.bool
+    """Its executor was gone before the turn ended, which says nothing of the model."""
     @_builtins.property
     def failure(self) -> _run_pb2.Failure:
         """Why."""
@@ -305,10 +314,11 @@ class TurnFailed(_message.Message):
         turn: _builtins.int = ...,
         failure: _run_pb2.Failure | None = ...,
         retryable: _builtins.bool = ...,
+        cut_short: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "retryable", b"retryable", "step", b"step", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut_short", b"cut_short", "failure", b"failure", "retryable", b"retryable", "step", b"step", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
