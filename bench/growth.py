@@ -6,24 +6,21 @@ fires once a step, so that the run has a few steps; the words that a model is se
 """
 
 import argparse
-import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc
 import redis
 import uvloop
 
 from bench.load import CALL_S, WrongAnswer
-from bench.processes import ROOT, cpu_s, family, free_address, running
-from bench.start import until_served
+from bench.processes import ROOT, cpu_s, family
+from bench.start import Metadata, open_plain_suite
 from pentad.gateway.v1.agent_service_pb2 import CreateAgentRequest
 from pentad.gateway.v1.agent_service_pb2_grpc import AgentServiceStub
 from pentad.gateway.v1.run_service_pb2 import ExecuteRunRequest
@@ -44,8 +41,6 @@ _ROW_BYTES = 200
 _BIN = 20
 _FLAT = 0.05
 """Growth over 100 turns, as a part of the mean, that counts as none."""
-
-Metadata = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -130,7 +125,7 @@ async def _measured(calls: int, tokens: int) -> list[Turn]:
         data = Path(folder) / "data"
         data.mkdir(mode=0o700)
         _write_table(Path(folder) / "rows.csv", tokens * _BYTES_A_TOKEN // calls)
-        async with _open_suite(data, Path(folder)) as (channel, metadata, pid):
+        async with open_plain_suite(data, "--files", folder) as (channel, metadata, pid):
             runs, agents = RunServiceStub(channel), AgentServiceStub(channel)
             agent = CreateAgentRequest(agent=_agent(calls), request_id="growth")
             await agents.CreateAgent(agent, metadata=metadata, timeout=CALL_S)
@@ -138,28 +133,6 @@ async def _measured(calls: int, tokens: int) -> list[Turn]:
             with redis.Redis(unix_socket_path=socket) as engine:
                 look = Look(engine, family(pid))
                 return await _watched(runs, metadata, look, calls)
-
-
-@asynccontextmanager
-async def _open_suite(
-    data: Path, files: Path
-) -> AsyncIterator[tuple[grpc.aio.Channel, Metadata, int]]:
-    """Run a suite in one process while the block runs."""
-    address = free_address()
-    command = (
-        *(sys.executable, "-m", "pentad_allinone", "--address", address),
-        *("--data-dir", data, "--files", files),
-    )
-    with running(command, data.with_suffix(".log")) as suite:
-        async with grpc.aio.insecure_channel(address) as channel:
-
-            async def connected() -> None:
-                (data / "api-key").read_bytes()
-                await asyncio.wait_for(channel.channel_ready(), CALL_S)
-
-            await until_served(connected, (suite,))
-            key = (data / "api-key").read_text("utf-8").strip()
-            yield channel, (("authorization", f"Bearer {key}"),), suite.pid
 
 
 async def _watched(

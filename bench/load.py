@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -78,7 +78,7 @@ async def measure(system: System, in_flight: int, seconds: float) -> Sample:
         runs=runs,
         per_s=runs / elapsed,
         p50_ms=1e3 * statistics.median(latencies),
-        p99_ms=1e3 * _percentile(latencies, 0.99),
+        p99_ms=1e3 * percentile(latencies, 0.99),
         refused=sum(refusals) / runs,
         cpu_us={role: 1e6 * seconds_used / runs for role, seconds_used in used.items()},
     )
@@ -100,5 +100,6 @@ async def _perform(system: System) -> int:
     raise AssertionError("count() has no end")
 
 
-def _percentile(values: list[float], share: float) -> float:
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that so large a share of all does not exceed."""
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]

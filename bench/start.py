@@ -1,12 +1,18 @@
-"""Waiting for a system that is starting."""
+"""Starting a suite, and waiting for whatever is starting."""
 
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 
-from bench.processes import Process
+from bench.load import CALL_S
+from bench.processes import Process, free_address, running
+
+Metadata = tuple[tuple[str, str], ...]
 
 _START_S = 60.0
 _POLL_S = 0.1
@@ -28,3 +34,25 @@ async def until_served(call: Callable[[], Awaitable[None]], processes: Iterable[
             if error.code() not in _NOT_YET or time.monotonic() > give_up:
                 raise
         await asyncio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def open_plain_suite(
+    data: Path, *options: str | Path
+) -> AsyncIterator[tuple[grpc.aio.Channel, Metadata, int]]:
+    """Run a suite while the block runs; yield a channel to it, its key, and its process id."""
+    address = free_address()
+    command = (
+        *(sys.executable, "-m", "pentad_allinone", "--address", address),
+        *("--data-dir", data, *options),
+    )
+    with running(command, data.with_suffix(".log")) as suite:
+        async with grpc.aio.insecure_channel(address) as channel:
+
+            async def connected() -> None:
+                (data / "api-key").read_bytes()
+                await asyncio.wait_for(channel.channel_ready(), CALL_S)
+
+            await until_served(connected, (suite,))
+            key = (data / "api-key").read_text("utf-8").strip()
+            yield channel, (("authorization", f"Bearer {key}"),), suite.pid

@@ -29,7 +29,7 @@ class Injector:
         self._stage = stage
         self.blows: list[Blow] = []
         self.missed = 0
-        """Those that met a process that was dead at the moment."""
+        """Those that met a process that was dead at the moment, or no replica that took over."""
 
     @property
     def by_kind(self) -> Counter[str]:
@@ -67,6 +67,11 @@ class Injector:
                 finally:
                     replica.go_on()
                 return True
+            case Kind.FAILOVER | Kind.FAILOVER_HUNG:
+                failover = self._stage.failover
+                assert failover is not None, "planned where the store has a primary"
+                died = injection.kind is Kind.FAILOVER
+                return await (failover.die() if died else failover.hang())
             case kind:
                 proxy = self._stage.hops[injection.target]
                 await proxy.begin(FAULTS[kind])

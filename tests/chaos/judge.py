@@ -10,6 +10,7 @@ from chaos.book import Book, Entry
 from chaos.injector import Blow
 from chaos.ledger import Ledger
 from chaos.persistence import CALL_S, Deadline, persist
+from chaos.stage import ENGINE, PRIMARY
 from chaos.stream import Stream
 
 from pentad.gateway.v1.run_service_pb2 import GetRunRequest, ListRunsRequest, TailRunRequest
@@ -44,6 +45,13 @@ class Findings:
     deaths: list[str] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     pickups_s: list[float] = field(default_factory=list)
+
+    def add(self, other: "Findings") -> None:
+        """Take in what was found elsewhere."""
+        for name, found in self.wrong().items():
+            found.extend(getattr(other, name))
+        self.ended += other.ended
+        self.pickups_s += other.pickups_s
 
     def wrong(self) -> dict[str, list[str]]:
         """Return all that must be empty."""
@@ -209,4 +217,4 @@ def _seconds(event: Event) -> float:
 
 def _hits_a_call(blow: Blow) -> bool:
     """Whether it could take a runner away, or the runner's way to its ledger."""
-    return any(name in blow.target for name in ("tools", "state", "engine"))
+    return any(name in blow.target for name in ("tools", "state", ENGINE, PRIMARY))

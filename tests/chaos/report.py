@@ -13,7 +13,7 @@ def report(outcome: Outcome) -> str:
     """Return the figures, and every broken promise."""
     findings, order = outcome.findings, outcome.order
     wrong = findings.wrong()
-    kinds = ", ".join(f"{count} {kind}" for kind, count in outcome.injections.items())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in outcome.injections.most_common())
     ended = ", ".join(f"{count} {state}" for state, count in findings.ended.most_common())
     lines = [
         f"seed            {order.seed}",

@@ -1,6 +1,10 @@
-"""A run of the chaos, from its first process to its verdict."""
+"""A run of the chaos, from its first process to its verdict.
+
+It has two acts: one on a store of one server, one on a store behind sentinels.
+"""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,13 +19,14 @@ from chaos.ledger import REFUSED
 from chaos.persistence import Deadline, persist
 from chaos.person import Person
 from chaos.schedule import plan
-from chaos.stage import Stage, open_stage
+from chaos.stage import SILENCE_S, Stage, open_stage
 from harness.builders import ask
 from harness.suite import Kit
 from pydantic import SecretStr
 
 from pentad_cli.connection import Client, Connection, open_client
 
+_ACTS = 2
 _START_S = 60.0
 _HEAL_S = 90.0
 """After the last blow everything has to come to its end within this time."""
@@ -41,12 +46,12 @@ class Order:
     lease_s: float = 2.5
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """What came of it."""
 
     order: Order
-    injections: dict[str, int]
+    injections: Counter[str]
     missed: int
     """Blows that met a process that was dead at the moment."""
 
@@ -61,6 +66,15 @@ class Outcome:
 
     findings: Findings
 
+    def add(self, other: "Outcome") -> None:
+        """Take in another act of the same order."""
+        self.injections.update(other.injections)
+        self.missed += other.missed
+        self.settled += other.settled
+        self.refused += other.refused
+        self.idle_pickups_s += other.idle_pickups_s
+        self.findings.add(other.findings)
+
     @property
     def right(self) -> bool:
         """Whether every promise was kept."""
@@ -71,12 +85,20 @@ async def carry_out(
     order: Order, folder: Path, tell: Callable[[str], None] = lambda _: None
 ) -> Outcome:
     """Have it all happen in a folder, within a bound that follows from the order."""
+    outcome = await _act(order, folder / "1", tell, sentinels=False)
+    outcome.add(await _act(order, folder / "2", tell, sentinels=True))
+    return outcome
+
+
+async def _act(
+    order: Order, folder: Path, tell: Callable[[str], None], *, sentinels: bool
+) -> Outcome:
     async with (
-        open_stage(folder, order.lease_s) as stage,
+        open_stage(folder, order.lease_s, sentinels=sentinels) as stage,
         open_public(stage) as one,
         open_public(stage) as other,
     ):
-        tell("starting")
+        tell("sentinels" if sentinels else "one server")
         await prepare(one)
         idle = await _pickups_idle(one)
         book, injector = Book(), Injector(stage)
@@ -87,7 +109,7 @@ async def carry_out(
         findings.deaths += [d for replica in stage.replicas.values() for d in replica.deaths]
         return Outcome(
             order=order,
-            injections=dict(injector.by_kind.most_common()),
+            injections=injector.by_kind,
             missed=injector.missed,
             settled=sum(len(entry.settled) for entry in book.entries),
             refused=stage.ledger.count()[REFUSED].total(),
@@ -100,7 +122,10 @@ async def carry_out(
 async def open_public(stage: Stage) -> AsyncIterator[Client]:
     """Connect to the public API, on both gateways."""
     connection = Connection(
-        address=stage.address, api_key=SecretStr(stage.key), breaker_reset_s=0.5
+        address=stage.address,
+        api_key=SecretStr(stage.key),
+        breaker_reset_s=0.5,
+        silence_s=SILENCE_S,
     )
     async with open_client(connection) as client:
         yield client
@@ -122,8 +147,9 @@ async def _strike_under_load(
     tell: Callable[[str], None],
 ) -> None:
     person = Person(stage, book)
-    schedule = plan(order.seed, order.seconds, stage.targets, order.lease_s)
-    until, bound = Deadline(order.seconds), Deadline(order.seconds + _HEAL_S)
+    seconds = order.seconds / _ACTS
+    schedule = plan(order.seed, seconds, stage.targets, order.lease_s)
+    until, bound = Deadline(seconds), Deadline(seconds + _HEAL_S)
     async with asyncio.TaskGroup() as group:
         telling = group.create_task(_tell_on(book, injector, tell))
         async with asyncio.TaskGroup() as work:

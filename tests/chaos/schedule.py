@@ -22,6 +22,10 @@ RATE = 1.25
 _RESTART_S = 3.0
 """A process is left alone for this long after it was killed, or it would never serve."""
 
+_AFTER_FAILOVER_S = 25.0
+"""The sentinels need some ten seconds to make a follower of a primary that comes back, and until
+then nothing is acknowledged."""
+
 _AFTER_S = 0.5
 _DOWN_S = (0.0, 1.0)
 _FAULT_S = (0.3, 4.0)
@@ -34,6 +38,8 @@ class Kind(Enum):
     KILL = "kill -9"
     STOP = "stop past the lease"
     ENGINE_KILL = "kill -9 of the engine"
+    FAILOVER = "failover from a primary that died"
+    FAILOVER_HUNG = "failover from a primary that hung"
     REFUSE = "connections refused"
     DROP = "connections cut"
     RESET = "connections reset"
@@ -47,6 +53,8 @@ _WEIGHTS = {
     Kind.KILL: 30,
     Kind.STOP: 16,
     Kind.ENGINE_KILL: 4,
+    Kind.FAILOVER: 10,
+    Kind.FAILOVER_HUNG: 8,
     Kind.REFUSE: 9,
     Kind.DROP: 10,
     Kind.RESET: 6,
@@ -55,6 +63,14 @@ _WEIGHTS = {
     Kind.SILENCE: 5,
     Kind.DELAY: 6,
 }
+
+_RESTS_S = {
+    Kind.KILL: _RESTART_S,
+    Kind.ENGINE_KILL: _RESTART_S,
+    Kind.FAILOVER: _AFTER_FAILOVER_S,
+    Kind.FAILOVER_HUNG: _AFTER_FAILOVER_S,
+}
+"""What was struck is left alone for so long afterwards."""
 
 FAULTS: dict[Kind, Fault] = {
     Kind.REFUSE: REFUSE,
@@ -85,6 +101,11 @@ class Targets:
 
     replicas: Sequence[str]
     engine: str
+    """Empty where the store is behind sentinels."""
+
+    primary: str
+    """Empty where the store is one server."""
+
     hops: Sequence[str]
 
     def of(self, kind: Kind) -> Sequence[str]:
@@ -93,9 +114,11 @@ class Targets:
             case Kind.KILL:
                 return self.replicas
             case Kind.STOP:
-                return (*self.replicas, self.engine)
+                return (*self.replicas, *filter(None, [self.engine]))
             case Kind.ENGINE_KILL:
-                return (self.engine,)
+                return tuple(filter(None, [self.engine]))
+            case Kind.FAILOVER | Kind.FAILOVER_HUNG:
+                return tuple(filter(None, [self.primary]))
             case _:
                 return self.hops
 
@@ -112,8 +135,7 @@ def plan(seed: int, seconds: float, targets: Targets, lease_s: float) -> list[In
         lasts_s = _duration(rng, kind, lease_s)
         if free:
             target = rng.choice(free)
-            rest_s = _RESTART_S if kind in {Kind.KILL, Kind.ENGINE_KILL} else _AFTER_S
-            busy_until[target] = at_s + lasts_s + rest_s
+            busy_until[target] = at_s + lasts_s + _RESTS_S.get(kind, _AFTER_S)
             planned.append(Injection(at_s, kind, target, lasts_s))
             at_s += rng.uniform(0.5, 1.5) / RATE
     return planned

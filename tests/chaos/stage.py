@@ -1,4 +1,7 @@
-"""Five services in two replicas each, one engine, and a fault proxy on nearly every way between.
+"""Five services in two replicas each, a store, and a fault proxy on nearly every way between.
+
+The store is one engine, which each replica of the state service reaches by a way of its own; or
+servers behind sentinels, whose primary falls.
 
 Every process is one of its own and has one address for its life. Each caller reaches each replica
 of a peer through a proxy of their own, so that one way can fail while all others are well.
@@ -14,17 +17,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.failover import Failover
 from chaos.ledger import Ledger
 from chaos.model import API_KEY, serving_model
 from chaos.replica import Replica
 from chaos.schedule import Targets
-from harness.engines import binary_of
+from harness.engines import Trio, binary_of, running_sentinels
 from harness.faults import FaultProxy, open_proxy
 
 SERVICES = ("state", "tools", "executor", "orchestrator", "gateway")
 ENGINE = "engine"
+PRIMARY = "primary of the store"
 CLIENT = "client"
 _EACH = 2
+_FOLLOWERS = 1
+"""Of the store's primary; all of them must have a write. With fewer, sentinels that lead two
+failovers at once may leave a follower with one primary, and trust another."""
+
+SILENCE_S = 2.0
+"""Below the lease: a replica that says nothing is left out before its runs are taken from it."""
 
 _CALLEES: Mapping[str, tuple[str, ...]] = {
     "state": (),
@@ -42,8 +53,15 @@ _PORTS = (20_000, 32_000)
 _PLUGIN = Path(__file__).with_name("plugin")
 _OTHERS = ("PENTAD_", "OPENAI_", "ANTHROPIC_", "OTEL_")
 
-_COMMON = {"BREAKER_RESET_S": "0.5", "MAX_LAG_S": "0.5", "DRAIN_GRACE_S": "2"}
+_COMMON = {
+    "BREAKER_RESET_S": "0.5",
+    "MAX_LAG_S": "0.5",
+    "DRAIN_GRACE_S": "2",
+    "SILENCE_S": str(SILENCE_S),
+}
 _HOLD_S = 1.5
+_REPLIES_A_LEASE = 3
+"""A store that is silent is known as such well before a lease is over."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +71,13 @@ class Stage:
     folder: Path
     lease_s: float
     replicas: Mapping[str, Replica]
-    """By name; the engine is one of them."""
+    """By name; the engine is one of them, if the store is one."""
 
     hops: Mapping[str, FaultProxy]
     """By `CALLER>CALLEE`."""
+
+    failover: Failover | None
+    """Where the store is behind sentinels."""
 
     ledger: Ledger
     address: str
@@ -68,7 +89,13 @@ class Stage:
     def targets(self) -> Targets:
         """What may be struck here."""
         services = tuple(name for name in self.replicas if name != ENGINE)
-        return Targets(services, ENGINE, tuple(self.hops))
+        behind_sentinels = self.failover is not None
+        return Targets(
+            services,
+            engine="" if behind_sentinels else ENGINE,
+            primary=PRIMARY if behind_sentinels else "",
+            hops=tuple(self.hops),
+        )
 
     def of(self, service: str) -> list[Replica]:
         """Return a service's replicas."""
@@ -83,7 +110,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, lease_s: float) -> AsyncIterator[Stage]:
+async def open_stage(
+    folder: Path, lease_s: float, *, sentinels: bool = False
+) -> AsyncIterator[Stage]:
     """Have it all run while the block runs; nothing of it is left afterwards but the folder."""
     ledger = Ledger(folder / "ledger")
     key = f"pentad_{secrets.token_urlsafe(32)}"
@@ -91,8 +120,9 @@ async def open_stage(folder: Path, lease_s: float) -> AsyncIterator[Stage]:
     addresses = {name: f"127.0.0.1:{next(ports)}" for s in SERVICES for name in _names(s)}
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(serving_model())
+        trio = stack.enter_context(running_sentinels(_FOLLOWERS)) if sentinels else None
         hops = {}
-        for hop, (target, listen) in _proxied(folder, addresses).items():
+        for hop, (target, listen) in _proxied(folder, addresses, sentinels=sentinels).items():
             hops[hop] = await stack.enter_async_context(open_proxy(target, listen))
         environment = {
             "CHAOS_LEDGER": str(ledger.folder),
@@ -100,15 +130,17 @@ async def open_stage(folder: Path, lease_s: float) -> AsyncIterator[Stage]:
             "PENTAD_EXECUTOR_OPENAI_BASE_URL": model,
             "PENTAD_EXECUTOR_OPENAI_API_KEY": API_KEY,
             **_timing(lease_s),
+            **_store(trio),
         }
-        replicas = {ENGINE: _engine(folder)}
+        replicas = {} if trio else {ENGINE: _engine(folder)}
         for service in SERVICES:
             for name in _names(service):
                 own = {**environment, **_wiring(name, addresses, hops, folder)}
                 replicas[name] = _service(service, name, own, folder)
         await stack.enter_async_context(_running(replicas.values()))
         address = _either(hops[f"{CLIENT}>{name}"].address for name in _names("gateway"))
-        yield Stage(folder, lease_s, replicas, hops, ledger, address, key)
+        failover = Failover(trio) if trio else None
+        yield Stage(folder, lease_s, replicas, hops, failover, ledger, address, key)
 
 
 @asynccontextmanager
@@ -130,13 +162,16 @@ def _service_of(name: str) -> str:
     return name.rstrip("0123456789")
 
 
-def _proxied(folder: Path, addresses: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def _proxied(
+    folder: Path, addresses: Mapping[str, str], *, sentinels: bool
+) -> dict[str, tuple[str, str]]:
     """Return, for each hop, where it leads and where its proxy listens."""
     anywhere = "127.0.0.1:0"
     hops = {f"{CLIENT}>{name}": (addresses[name], anywhere) for name in _names("gateway")}
     for name in _names("executor"):
         hops[f"orchestrators>{name}"] = (addresses[name], anywhere)
-    for name in _names("state"):
+    # Sentinels say where the primary is, and know of no proxy.
+    for name in () if sentinels else _names("state"):
         hops[f"{name}>{ENGINE}"] = (f"unix:{folder}/engine.sock", f"unix:{folder}/{name}.sock")
     for caller in addresses:
         for service in _CALLEES[_service_of(caller)]:
@@ -160,16 +195,27 @@ def _wiring(
     own = {"ADDRESS": addresses[name], **_COMMON}
     for peer in _CALLEES[service]:
         own[f"{peer.upper()}_ADDRESS"] = _either(map(way, _names(peer)))
-    if service == "state":
+    if f"{name}>{ENGINE}" in hops:
         own["REDIS_URL"] = f"unix://{folder}/{name}.sock"
     if service == "executor":
         own["ADVERTISE_ADDRESS"] = hops[f"orchestrators>{name}"].address
     return {f"{prefix}{field}": value for field, value in own.items()}
 
 
+def _store(trio: Trio | None) -> dict[str, str]:
+    """Return the settings of a store of several servers: what one has alone is not acknowledged."""
+    if trio is None:
+        return {}
+    return {
+        "PENTAD_STATE_REDIS_URL": trio.url,
+        "PENTAD_STATE_DURABILITY": "replicated",
+        "PENTAD_STATE_REPLICAS": str(_FOLLOWERS),
+    }
+
+
 def _timing(lease_s: float) -> dict[str, str]:
     return {
-        "PENTAD_STATE_REPLY_S": "1.5",
+        "PENTAD_STATE_REPLY_S": str(lease_s / _REPLIES_A_LEASE),
         "PENTAD_TOOLS_HOLD_S": str(_HOLD_S),
         "PENTAD_EXECUTOR_REGISTRATION_TTL_S": str(lease_s),
         "PENTAD_ORCHESTRATOR_LEASE_S": str(lease_s),

@@ -160,6 +160,34 @@ async def test_a_resolver_that_dies_leaves_the_outcome_unknown(core: StateCore) 
     assert (await begin(core, "three")).verdict == UNKNOWN
 
 
+async def test_attempts_are_counted_by_what_was_allowed_to_run(core: StateCore) -> None:
+    """So that what is found out about one of them lets nobody run after the next."""
+    begun = await begin(core, "one", hold_s=0.02)
+    repeated = await begin(core, "one", hold_s=0.02)
+    assert (begun.attempt, repeated.attempt) == (1, 1), "its answer was lost, and nothing was run"
+    await asyncio.sleep(0.05)
+    doubtful = [await begin(core, "two", hold_s=0.02), await begin(core, "two", hold_s=0.02)]
+    assert [(b.verdict, b.attempt) for b in doubtful] == [(UNKNOWN, 1)] * 2
+
+    allowed = [
+        await core.effects.resolve(CALL, doubtful[-1].fence, None, seconds(0.02)) for _ in range(2)
+    ]
+    await asyncio.sleep(0.05)
+
+    assert allowed == [2, 2], "a repeat allows nothing more"
+    late = await begin(core, "three")
+    assert (late.verdict, late.attempt) == (UNKNOWN, 2)
+
+
+async def test_a_call_that_may_be_repeated_counts_its_runners(core: StateCore) -> None:
+    attempts = []
+    for runner in ("one", "two", "three"):
+        attempts.append((await begin(core, runner, IDEMPOTENT, hold_s=0.01)).attempt)
+        await asyncio.sleep(0.03)
+
+    assert attempts == [1, 2, 3]
+
+
 async def test_a_call_that_was_never_begun_is_not_found(core: StateCore) -> None:
     for step in (
         core.effects.extend(CALL, 1, seconds(1)),

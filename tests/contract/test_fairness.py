@@ -79,7 +79,7 @@ async def test_in_one_partition_tenants_take_turns_too(core: StateCore) -> None:
         await create(core, request, tenant="b")
 
     # However little is looked at, and whoever looks, all tenants come into view.
-    (view,) = await core.leases.peek([0], 12)
+    (view,) = (await core.leases.peek([0], 12)).values()
 
     assert "".join(c.tenant for c in view.candidates) == "aabababababa"
 

@@ -160,7 +160,7 @@ async def test_runs_change_one_step_after_the_other(cores: Sequence[StateCore]) 
     places: dict[str, bytes] = {}
     for n in range(3):
         run = await create(cores[0], f"r{n}")
-        (view,) = await cores[0].leases.peek([partition_of_run(run.run_id)], 10)
+        (view,) = (await cores[0].leases.peek([partition_of_run(run.run_id)], 10)).values()
         places |= {c.run_id: c.place for c in view.candidates}
 
     async def with_run(core: StateCore, run_id: str, call: Any) -> Hashable:

@@ -65,7 +65,7 @@ async def test_an_owner_hears_of_a_pause_at_once_and_with_every_renewal(core: St
     assert (runs, asked.cancels) == ([], [])
     assert [(p.run_id, p.reason) for p in asked.pauses] == [(run.run_id, "lunch")]
     for _ in range(2):
-        lost, asked = await core.leases.renew(by("one"), [held.lease])
+        lost, asked, _ = await core.leases.renew(by("one"), [held.lease])
         assert (lost, asked.cancels) == ([], [])
         assert [p.reason for p in asked.pauses] == ["lunch"]
 
@@ -85,7 +85,7 @@ async def test_a_paused_run_is_held_by_nobody_and_has_not_ended(
         assert ask(engine, "ZCARD", key(p, kind)) == 0, kind
     assert ask(engine, "PTTL", key(p, "run", run_id)) == -1
     assert await core.schedule.poll(by("two"), 1, 1.2) == ([], NOTHING)
-    assert await core.leases.renew(by("one"), [held.lease]) == ([run_id], NOTHING)
+    assert await core.leases.renew(by("one"), [held.lease]) == ([run_id], NOTHING, [])
     with pytest.raises(StaleFence):
         await append(core, held.lease, 3, DONE, status=COMPLETED)
     waited = await core.tails.wait(TENANT, run_id, 0.1)
@@ -105,9 +105,7 @@ async def test_a_resumed_run_goes_on_and_its_owner_is_told_until_it_is_journalle
     core: StateCore,
 ) -> None:
     run_id = (await paused(core)).lease.run_id
-    wanted = RunResumed(
-        settlements=[Settlement(call_id="run.1.0", not_done=True)], reason="it was not"
-    )
+    wanted = RunResumed(reason="after lunch")
 
     run = await core.runs.resume(TENANT, run_id, "once", wanted)
 
@@ -248,8 +246,9 @@ async def test_an_unknown_effect_is_not_passed_over_by_a_pause_taken_back(core: 
     run, _ = await core.runs.get(TENANT, run_id)
     assert run.status.state == RunStatus.STATE_PAUSED
     assert run.status.pause == IN_DOUBT
-    await core.runs.resume(TENANT, run_id, "twice", RunResumed(reason="settled"))
-    assert (await take_one(core)).resumed.reason == "settled"
+    settled = RunResumed(settlements=[Settlement(call_id="run.1.0", failure="given up")])
+    await core.runs.resume(TENANT, run_id, "twice", settled)
+    assert (await take_one(core)).resumed == settled
 
 
 async def test_a_paused_run_that_is_cancelled_is_handed_to_an_owner(core: StateCore) -> None:

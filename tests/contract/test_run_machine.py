@@ -1,11 +1,11 @@
 """Runs do what a simple model of them does, whatever the order of steps."""
 
 import time
-from dataclasses import dataclass, field
 
 import pytest
 from harness.engines import SINGLE
 from harness.machines import LONG_S, SETTINGS, SHORT_S, CoreMachine
+from harness.model_run import ASKED, ENDED, HELD, QUEUED, RESTING, Appended, ModelRun
 from harness.runs import (
     COMPLETED,
     DONE,
@@ -26,20 +26,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
 from pentad.state.v1.event_pb2 import Event, RunCreated, RunResumed
-from pentad.state.v1.run_pb2 import RunSpec, RunStatus
+from pentad.state.v1.run_pb2 import RunSpec, RunStatus, Settlement
 from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease, TextPiece
-from pentad_state.errors import RequestIdReused, RunNotPaused, SeqConflict, StaleFence
-
-QUEUED, HELD = RunStatus.STATE_QUEUED, RunStatus.STATE_RUNNING
-ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
-
-ASKED = (0, 0)
-"""Where a run stands that is to be cancelled or to rest."""
+from pentad_chassis.errors import InvalidArgument
+from pentad_state.errors import (
+    RequestIdReused,
+    RunNotPaused,
+    SeqConflict,
+    SettlementMissing,
+    StaleFence,
+)
 
 REQUESTS = st.sampled_from(["r1", "r1", "r2"])
 PRINTS = st.sampled_from([b"a", b"b"])
 OWNERS = st.sampled_from(["one", "two"])
 LEASES = st.sampled_from([SHORT_S, LONG_S])
+SETTLED = Settlement(call_id="run.1.0", not_done=True)
 TEXTS = st.sampled_from(["a", "ö", "🙂🙂"])
 REASONS = st.sampled_from(["", "why", "ünd"])
 DELAYS = st.sampled_from([None, None, None, SHORT_S, LONG_S])
@@ -47,66 +49,6 @@ STATUSES = st.sampled_from([RUNNING, PAUSED, PAUSED, PAUSED, PARKED, COMPLETED])
 STALE = st.sampled_from([0, 0, 0, 0, 1, 2])
 """How old a fence is; mostly it is the right one, or nothing would ever come of a run."""
 ASTRAY = st.sampled_from([0, 0, 0, 0, -1, 1])  # how far off an expected place is
-
-
-@dataclass
-class Appended:
-    """An append that was accepted, for repeating it."""
-
-    seq: int
-    append_id: str
-    events: list[Event]
-    lease: Lease
-
-
-@dataclass
-class ModelRun:
-    """What a run should be."""
-
-    run_id: str
-    fingerprint: bytes
-    level: int
-    delayed: bool
-    """Its start is far ahead."""
-    rank: tuple[int, int] = (0, 0)
-    """Where it waits: its level, and whether it goes behind those that were begun."""
-    kinds: list[str] = field(default_factory=lambda: ["run_created"])
-    texts: dict[int, str] = field(default_factory=dict)
-    state: RunStatus.State.ValueType = QUEUED
-    fence: int = 0
-    expired: bool = False
-    lost: bool = False  # taken from another owner, whose lease had expired
-    owner: str = ""
-    cancel: str | None = None
-    pause: str | None = None
-    resumed: str | None = None
-    withdrawn: str | None = None
-    resumes: set[str] = field(default_factory=set)
-    appends: list[Appended] = field(default_factory=list)
-
-    @property
-    def claimable(self) -> bool:
-        if self.state == QUEUED:
-            return not (self.delayed and self.rank[1])
-        return self.state == HELD and self.expired
-
-    @property
-    def lease(self) -> Lease:
-        return Lease(run_id=self.run_id, fence=self.fence)
-
-    def take(self, owner: str, lease_s: float) -> None:
-        self.lost = self.state == HELD and owner != self.owner
-        self.owner = owner
-        self.state, self.fence, self.expired = HELD, self.fence + 1, lease_s == SHORT_S
-
-    def rest(self, *, parked: bool) -> None:
-        withdrawn = None if parked else self.withdrawn
-        self.pause = self.withdrawn = None
-        if withdrawn is not None:
-            self.resumed = withdrawn
-        goes_on = withdrawn is not None or self.cancel is not None
-        self.state = QUEUED if goes_on else RESTING
-        self.rank = (self.level, 0) if self.cancel is None else ASKED
 
 
 class RunMachine(CoreMachine):
@@ -248,7 +190,7 @@ class RunMachine(CoreMachine):
         run = self.pick(data)
         lease = Lease(run_id=run.run_id, fence=run.fence - back)
 
-        lost, asked = self.run(self.core.leases.renew(by("any", lease_s), [lease]))
+        lost, asked, _ = self.run(self.core.leases.renew(by("any", lease_s), [lease]))
 
         if run.state == HELD and not back:
             assert lost == []
@@ -302,12 +244,18 @@ class RunMachine(CoreMachine):
     @rule(data=st.data(), resume_id=st.sampled_from(["1", "2", "3", "4"]), reason=REASONS)
     def resume(self, data: st.DataObject, resume_id: str, reason: str) -> None:
         run = self.pick(data)
-        step = self.core.runs.resume(TENANT, run.run_id, resume_id, RunResumed(reason=reason))
+        told = data.draw(st.sampled_from([run.asks, run.asks, not run.asks]))
+        resumed = RunResumed(reason=reason, settlements=[SETTLED] * told)
+        step = self.core.runs.resume(TENANT, run.run_id, resume_id, resumed)
         if resume_id in run.resumes:
             self.run(step)
             return
         if run.state != RESTING and (run.state == ENDED or run.pause is None):
             with pytest.raises(RunNotPaused):
+                self.run(step)
+            return
+        if run.state == RESTING and told != run.asks:
+            with pytest.raises(SettlementMissing if run.asks else InvalidArgument):
                 self.run(step)
             return
         self.run(step)

@@ -152,7 +152,7 @@ async def test_a_terminal_append_ends_the_run_its_lease_and_begins_its_retention
     assert run.HasField("end_time")
     with pytest.raises(StaleFence):
         await append(core, held.lease, 2, TURN)
-    lost, _ = await core.leases.renew(by("one"), [held.lease])
+    lost, *_ = await core.leases.renew(by("one"), [held.lease])
     assert lost == [run.run_id]
     p = partition_of_run(run.run_id)
     week_ms = 7 * 24 * 3600 * 1000
@@ -270,7 +270,7 @@ async def test_a_cancel_is_kept_with_its_first_reason(core: StateCore) -> None:
     await core.runs.request_cancel(TENANT, run_id, "second")
 
     assert run.cancel_requested
-    lost, asked = await core.leases.renew(by("one"), [held.lease])
+    lost, asked, _ = await core.leases.renew(by("one"), [held.lease])
     assert lost == []
     assert [(c.run_id, c.reason) for c in asked.cancels] == [(run_id, "first")]
 

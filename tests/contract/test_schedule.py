@@ -113,7 +113,7 @@ async def test_an_expired_lease_is_taken_over_within_a_second_and_fences_off_the
     assert [event.seq for event in new.events] == [1, 2, 3]
     with pytest.raises(StaleFence):
         await append(core, old.lease, 3, DONE, status=COMPLETED)
-    lost, _ = await core.leases.renew(by("one"), [old.lease, new.lease])
+    lost, *_ = await core.leases.renew(by("one"), [old.lease, new.lease])
     assert lost == [run.run_id]
 
 
@@ -123,7 +123,7 @@ async def test_a_renewed_lease_does_not_expire(core: StateCore) -> None:
 
     for _ in range(4):
         await asyncio.sleep(0.15)
-        assert await core.leases.renew(by("one", 0.3), [held.lease]) == ([], NOTHING)
+        assert await core.leases.renew(by("one", 0.3), [held.lease]) == ([], NOTHING, [])
         assert await core.schedule.poll(by("two"), 1, 0) == ([], NOTHING)
 
 
@@ -134,7 +134,7 @@ async def test_an_owner_may_go_on_with_an_expired_lease_that_nobody_took(core: S
 
     await append(core, held.lease, 1, STARTED)
 
-    assert await core.leases.renew(by("one"), [held.lease]) == ([], NOTHING)
+    assert await core.leases.renew(by("one"), [held.lease]) == ([], NOTHING, [])
     assert await core.schedule.poll(by("two"), 1, 0) == ([], NOTHING)
 
 

@@ -33,6 +33,8 @@ class Entry:
     once: bool
     runner: str = ""
     fence: int = 0
+    attempt: int = 0
+    """Of those that were allowed to run, the last."""
     until_ms: int = 0
     unknown: bool = False
     outcome: pb.EffectOutcome | None = None
@@ -92,9 +94,10 @@ class Ledger(EffectServiceServicer):
         entry = self._held(request.key, request.fence)
         if entry.outcome is not None:
             raise refusal(Aborted, "STALE_FENCE")
+        entry.attempt += entry.unknown
         entry.unknown = False
         entry.until_ms = _now_ms() + request.hold.ToMilliseconds()
-        return pb.ResolveEffectResponse()
+        return pb.ResolveEffectResponse(attempt=self._told(entry))
 
     def done(self, run_id: str, call_id: str) -> bool:
         """Whether a call has its outcome."""
@@ -105,12 +108,16 @@ class Ledger(EffectServiceServicer):
         self, entry: Entry, request: pb.BeginEffectRequest, *, unknown: bool
     ) -> pb.BeginEffectResponse:
         entry.fence += 1
+        entry.attempt += not unknown and entry.runner != request.runner
         entry.runner, entry.unknown = request.runner, unknown
         entry.until_ms = _now_ms() + request.hold.ToMilliseconds()
         verdict = _UNKNOWN if unknown else _RUN
         name = "unknown" if unknown else "run"
         self.watch.note(f"{request.key.run_id} {request.key.call_id}: {name} {entry.fence}")
-        return pb.BeginEffectResponse(verdict=verdict, fence=entry.fence)
+        return pb.BeginEffectResponse(verdict=verdict, fence=entry.fence, attempt=self._told(entry))
+
+    def _told(self, entry: Entry) -> int:
+        return entry.attempt if self.rules.attempts else 1
 
     def _complete(
         self, key: pb.EffectKey, fence: int, outcome: pb.EffectOutcome

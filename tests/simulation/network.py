@@ -92,7 +92,8 @@ class Network:
     ) -> AsyncIterator[grpc.aio.Channel]:
         """Stand in for the chassis' function: the same hop over this network."""
         breaker = Breaker(peer, SystemClock(), BreakerPolicy(reset_s=config.breaker_reset_s))
-        yield _Channel(Wire(self, address), Hop(peer, breaker, telemetry))  # type: ignore[arg-type] # as much of a channel as is used
+        wire: Any = Wire(self, address)  # as much of a channel as is used
+        yield _Channel(wire, Hop(peer, breaker, telemetry), wire)
 
     @asynccontextmanager
     async def serving(

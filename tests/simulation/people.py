@@ -32,6 +32,9 @@ TENANT = "acme"
 GIVEN_UP = "given up"
 """What the operator says of a call that may be begun again and is not to be."""
 
+_NOT_RESUMED = frozenset({"RUN_NOT_PAUSED", "SETTLEMENT_MISSING"})
+"""It went on by itself meanwhile, or has come to ask something else."""
+
 _CALL_S = 5.0
 _CALLS_MAX = 3
 
@@ -91,26 +94,30 @@ class Client:
         """Have a run accepted, perhaps by two calls at once; perhaps change one's mind later."""
         chance = self._network.chance("client", request_id)
         await asyncio.sleep(chance.uniform(0, 30))
+        run_id = await self.have(request_id, spec, times=1 + (chance.random() < 0.3))
+        match chance.choice(["wait", "wait", "wait", "cancel", "pause", "pause"]):
+            case "cancel":
+                await asyncio.sleep(chance.uniform(0, 20))
+                cancel = CancelRunRequest(tenant=TENANT, run_id=run_id, reason="mind changed")
+                await until_heard(lambda: self._orchestrator.CancelRun(cancel, timeout=_CALL_S))
+            case "pause":
+                await asyncio.sleep(chance.uniform(0, 20))
+                pause = RequestPauseRequest(tenant=TENANT, run_id=run_id, reason="lunch")
+                await until_heard(lambda: self._state.RequestPause(pause, timeout=_CALL_S))
+                if chance.random() < 0.5:
+                    await self._take_back(run_id)
+        return run_id
+
+    async def have(self, request_id: str, spec: RunSpec, times: int = 1) -> str:
+        """Have a run accepted, by so many calls at once; return which it is."""
         request = CreateRunRequest(tenant=TENANT, spec=spec, request_id=request_id)
 
         async def create() -> str:
             return (await self._orchestrator.CreateRun(request, timeout=_CALL_S)).run.run_id
 
-        times = 1 + (chance.random() < 0.3)
         answers = await asyncio.gather(*(until_heard(create) for _ in range(times)))
         if len({*answers}) > 1:
             self._watch.violated(f"request {request_id} made {answers}")
-        match chance.choice(["wait", "wait", "wait", "cancel", "pause", "pause"]):
-            case "cancel":
-                await asyncio.sleep(chance.uniform(0, 20))
-                cancel = CancelRunRequest(tenant=TENANT, run_id=answers[0], reason="mind changed")
-                await until_heard(lambda: self._orchestrator.CancelRun(cancel, timeout=_CALL_S))
-            case "pause":
-                await asyncio.sleep(chance.uniform(0, 20))
-                pause = RequestPauseRequest(tenant=TENANT, run_id=answers[0], reason="lunch")
-                await until_heard(lambda: self._state.RequestPause(pause, timeout=_CALL_S))
-                if chance.random() < 0.5:
-                    await self._take_back(answers[0])
         return answers[0]
 
     async def _take_back(self, run_id: str) -> None:
@@ -118,7 +125,7 @@ class Client:
         try:
             await until_heard(lambda: self._state.ResumeRun(resume, timeout=_CALL_S))
         except ServiceError as error:
-            if error.reason != "RUN_NOT_PAUSED":
+            if error.reason not in _NOT_RESUMED:
                 raise
 
 
@@ -159,13 +166,13 @@ class Operator:
         try:
             await until_heard(lambda: self._state.ResumeRun(resume, timeout=_CALL_S))
         except ServiceError as error:
-            if error.reason != "RUN_NOT_PAUSED":
+            if error.reason not in _NOT_RESUMED:
                 raise
 
     def _find(self, run_id: str, effect: UnknownEffect) -> Settlement | None:
         """Return what is so; None as long as somebody is at the call."""
         key = f"{run_id}/{effect.call_id}"
-        settlement = Settlement(call_id=effect.call_id)
+        settlement = Settlement(call_id=effect.call_id, attempt=effect.attempt)
         finding = self._outside.look(key)
         if finding is UNKNOWN:
             return None

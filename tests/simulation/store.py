@@ -13,7 +13,7 @@ from simulation.watch import Watch
 
 from pentad.state.v1 import run_service_pb2 as pb
 from pentad.state.v1.event_pb2 import Event, RunResumed
-from pentad.state.v1.run_pb2 import Run, RunStatus
+from pentad.state.v1.run_pb2 import Pause, Run, RunStatus
 from pentad.state.v1.run_service_pb2_grpc import RunServiceServicer
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.errors import (
@@ -43,6 +43,8 @@ class Rules:
     """Only the latest owner of a run appends to it."""
     begin: bool = True
     """A call that is in the ledger does not run again unasked."""
+    attempts: bool = True
+    """What was found out about one attempt at a call counts for no other."""
 
 
 @dataclass(slots=True, eq=False)
@@ -234,6 +236,8 @@ class Runs(RunServiceServicer):
         if request.resume_id in stored.resumes:
             return pb.ResumeRunResponse(run=stored.seen())
         if stored.state == PAUSED:
+            if _unsettled(stored.run.status.pause, request.resumed):
+                raise refusal(FailedPrecondition, "SETTLEMENT_MISSING")
             stored.state, stored.resumed = QUEUED, request.resumed
             self._wait(stored, _NEW)
         elif stored.state == QUEUED and stored.pause is not None:
@@ -352,3 +356,9 @@ def refusal(kind: type[ServiceError], reason: str) -> ServiceError:
 
 def _lease_ms(claim: pb.Claim) -> int:
     return claim.lease.ToMilliseconds()
+
+
+def _unsettled(pause: Pause, resumed: RunResumed) -> bool:
+    """Whether something is asked, and not answered."""
+    said = {(each.call_id, each.attempt) for each in resumed.settlements}
+    return any((each.call_id, each.attempt) not in said for each in pause.unknown_effects)

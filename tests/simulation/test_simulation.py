@@ -60,7 +60,9 @@ def test_a_seed_means_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "first"), [(Rules(fence=False), 39), (Rules(begin=False), 0)], ids=["fence", "begin"]
+    ("rules", "first"),
+    [(Rules(fence=False), 39), (Rules(begin=False), 0), (Rules(attempts=False), 252)],
+    ids=["fence", "begin", "attempts"],
 )
 def test_a_store_that_breaks_a_rule_is_found_out(rules: Rules, first: int) -> None:
     """Soon, if the search begins well; sooner or later wherever it begins."""

@@ -92,7 +92,7 @@ class Summary:
 
 def simulate(seed: int, rules: Rules = Rules()) -> Summary:  # noqa: B008 - it is a value
     """Play one seed to its end."""
-    with virtual(seed) as loop, _stand_ins():
+    with virtual(seed) as loop, stand_ins():
         world = World(loop, seed, rules)
         try:
             loop.run_until_complete(world.play())
@@ -137,7 +137,7 @@ class World:
         client = Client(self.network, OrchestratorServiceStub(orchestrator), runs, self.watch)
         operator = Operator(self.network, self.runs, runs, self.outside)
         for name in self._names():
-            self._start(name)
+            self.start(name)
         async with asyncio.TaskGroup() as tasks:
             operating = tasks.create_task(operator.work())
             wishes = [
@@ -147,7 +147,7 @@ class World:
             await self._trouble()
             await self._calm()
             accepted = await asyncio.gather(*wishes)
-            await self._until_ended(accepted)
+            await self.until_ended(accepted)
             operating.cancel()
         judge(self)
 
@@ -202,25 +202,26 @@ class World:
             if process.asleep:
                 process.wake()
             if not process.alive:
-                self._start(name)
+                self.start(name)
 
     def _kill(self) -> None:
         if names := self._alive(self._chance.choice("oote")):
-            self._end(self._chance.choice(names))
+            self.end(self._chance.choice(names))
 
     def _kill_all(self) -> None:
         for name in self._alive(self._chance.choice("ot")):
-            self._end(name)
+            self.end(name)
 
     def _alive(self, kinds: str) -> list[str]:
         return [name for name, p in self._processes.items() if name[0] in kinds and p.alive]
 
-    def _end(self, name: str) -> None:
+    def end(self, name: str) -> None:
+        """Kill a process; there will be another one of its name."""
         process = self._processes[name]
         self.watch.note(f"kill {process.name}")
         process.kill()
         self.network.died(process)
-        self._soon(self._chance.uniform(0.2, 8.0), self._start, name)
+        self._soon(self._chance.uniform(0.2, 8.0), self.start, name)
 
     def _pause(self) -> None:
         """Stop an orchestrator, past its lease at times; or a runner, within its hold.
@@ -260,14 +261,14 @@ class World:
         if self._processes[name] is process:
             process.kill()
             self.network.died(process)
-            self._start(name)
+            self.start(name)
 
     def _names(self) -> Iterator[str]:
         for kind, most in (("o", 3), ("t", 2), ("e", 2)):
             for number in range(self._chance.randint(1 if kind == "e" else 2, most)):
                 yield f"{kind}{number}"
 
-    def _start(self, name: str) -> None:
+    def start(self, name: str) -> None:
         """Start a process, unless there is one of that name."""
         before = self._processes.get(name)
         if before is not None:
@@ -323,7 +324,8 @@ class World:
             partial(add_RegistryServiceServicer_to_server, Registry()),
         )
 
-    async def _until_ended(self, run_ids: Sequence[str]) -> None:
+    async def until_ended(self, run_ids: Sequence[str]) -> None:
+        """Return once all these runs have ended, or never will."""
         gives_up_at_s = self._loop.time() + _END_S
         while self._loop.time() < gives_up_at_s:
             if all(self.runs.stored[run_id].ended for run_id in run_ids):
@@ -340,7 +342,7 @@ _world: ContextVar[World] = ContextVar("world")
 
 
 @contextmanager
-def _stand_ins() -> Iterator[None]:
+def stand_ins() -> Iterator[None]:
     """Have the apps use this network, these tools, and no place for spans."""
 
     @asynccontextmanager

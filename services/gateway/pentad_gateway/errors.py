@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from pentad_chassis.errors import (
-    FailedPrecondition,
     FieldViolation,
     InvalidArgument,
     Unauthenticated,
@@ -48,21 +47,6 @@ class RequestInvalid(InvalidArgument):
             violations=str(len(violations)),
         )
         self.violations = tuple(violations[:_VIOLATIONS_TOLD])
-
-
-class SettlementMissing(FailedPrecondition):
-    """The run waits for somebody to say what became of a call, and the request does not."""
-
-    reason = "SETTLEMENT_MISSING"
-
-    def __init__(self, run_id: str, call_id: str, tool: str) -> None:
-        super().__init__(
-            f"run {run_id!r} goes on once it is said whether call {call_id!r} of {tool!r} took"
-            " place",
-            run_id=run_id,
-            call_id=call_id,
-            tool=tool,
-        )
 
 
 def require(violations: Sequence[FieldViolation]) -> None:

@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from pentad.gateway.v1 import run_service_pb2 as pb
 from pentad.orchestrator.v1.orchestrator_service_pb2 import CancelRunRequest, CreateRunRequest
 from pentad.state.v1.event_pb2 import Event, RunResumed
-from pentad.state.v1.run_pb2 import Run, RunStatus
+from pentad.state.v1.run_pb2 import Run
 from pentad.state.v1.run_service_pb2 import (
     GetRunRequest,
     ListRunsRequest,
@@ -23,8 +23,9 @@ from pentad.state.v1.run_service_pb2 import (
 )
 from pentad_chassis.calls import remaining_s, stop_signal
 from pentad_chassis.clock import Clock, random_id
+from pentad_chassis.errors import FieldViolation, InvalidArgument
 from pentad_gateway import validation
-from pentad_gateway.errors import SettlementMissing, require
+from pentad_gateway.errors import require
 from pentad_gateway.leaving import Abandoned
 from pentad_gateway.tail import follow
 
@@ -144,16 +145,23 @@ class RunCore:
     async def resume_run(self, tenant: str, request: pb.ResumeRunRequest) -> Run:
         """Let a run go on, once it is said what became of every call that it asks about."""
         require(validation.resume_run(request))
-        found = await self._state.GetRun(GetRunRequest(tenant=tenant, run_id=request.run_id))
-        _require_settled(found.run, request)
-        response = await self._state.ResumeRun(
-            ResumeRunRequest(
-                tenant=tenant,
-                run_id=request.run_id,
-                resume_id=request.request_id or random_id(),
-                resumed=RunResumed(settlements=request.settlements, reason=request.reason),
-            )
+        asked = ResumeRunRequest(
+            tenant=tenant,
+            run_id=request.run_id,
+            resume_id=request.request_id or random_id(),
+            resumed=RunResumed(settlements=request.settlements, reason=request.reason),
         )
+        try:
+            response = await self._state.ResumeRun(asked)
+        except InvalidArgument as refused:
+            # Only the state service knows what the run asks; its answer is about our fields.
+            require(
+                [
+                    FieldViolation(violation.field.removeprefix("resumed."), violation.description)
+                    for violation in refused.violations
+                ]
+            )
+            raise
         return response.run
 
     def _accepted(
@@ -164,17 +172,3 @@ class RunCore:
         return CreateRunRequest(
             tenant=tenant, spec=request.spec, request_id=request.request_id or random_id()
         )
-
-
-def _require_settled(run: Run, request: pb.ResumeRunRequest) -> None:
-    """Raise SettlementMissing, or RequestInvalid, unless the request is what the run waits for.
-
-    Of a run that is not paused the state service decides: the request may be a repeat.
-    """
-    if run.status.state != RunStatus.STATE_PAUSED:
-        return
-    settled = {settlement.call_id for settlement in request.settlements}
-    for effect in run.status.pause.unknown_effects:
-        if effect.call_id not in settled:
-            raise SettlementMissing(run.run_id, effect.call_id, effect.tool)
-    require(validation.settlements_of(run, request))

@@ -36,7 +36,7 @@ from pentad_orchestrator.config import Config
 from pentad_orchestrator.conversation import Conversation
 from pentad_orchestrator.core import OrchestratorCore
 from pentad_orchestrator.creation import Creation
-from pentad_orchestrator.driver import Driver
+from pentad_orchestrator.driver import Driver, Owner
 from pentad_orchestrator.executors import Executors
 from pentad_orchestrator.group import open_group
 from pentad_orchestrator.journal import Journal
@@ -48,6 +48,7 @@ from pentad_orchestrator.patience import Patience
 from pentad_orchestrator.performer import Performer
 from pentad_orchestrator.servicer import OrchestratorServicer
 from pentad_orchestrator.text import TextSink
+from pentad_orchestrator.trials import Trials
 from pentad_orchestrator.turns import Turns
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 _RECORD_TIMEOUT_S = 5.0
 _NEW_WORK = frozenset({"/pentad.orchestrator.v1.OrchestratorService/CreateRun"})
-"""Refused first when the orchestrator is behind: runs in work go before new ones."""
+"""Refused when the orchestrator has too much to do: runs in work go before new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,11 @@ async def _working(
     text = TextSink(runs, config.text_interval_s, log)
     performer = _performer(config, peers, text, patience)
     metrics = RunMetrics(telemetry.metrics, config.metrics_tenants)
+    owner = Owner(claim.owner, Trials())
 
     def drive(claimed: ClaimedRun) -> Driver:
-        journal = Journal(runs, claimed.lease, claimed.last_seq, patience, clock)
-        return Driver(claimed, claim.owner, performer, journal, telemetry, metrics)
+        journal = Journal(runs, claimed.lease, claimed.last_seq, patience, clock, config.lease_s)
+        return Driver(claimed, owner, performer, journal, telemetry, metrics)
 
     async with open_group() as tasks:
         owned = OwnedRuns(tasks, drive, config, clock, log, metrics)

@@ -7,7 +7,6 @@ from google.protobuf.duration_pb2 import Duration
 from pentad.state.v1.event_pb2 import EffectUnknown, Event, ToolCallCompleted
 from pentad.state.v1.message_pb2 import ToolCall, ToolError
 from pentad.tools.v1.tools_service_pb2 import InvokeToolRequest, InvokeToolResponse
-from pentad_chassis.calls import unrepeated
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
 from pentad_chassis.failpoints import failpoint
@@ -25,8 +24,6 @@ _REPORT_S = 10.0
 
 _TIMEOUT_S_DEFAULT = 60.0
 _IN_PROGRESS = "CALL_IN_PROGRESS"
-_NOT_TAKEN = frozenset({"CIRCUIT_OPEN", "OVERLOADED"})
-"""With these the request reached nobody who could have had the tool called."""
 
 
 class Calls:
@@ -46,11 +43,10 @@ class Calls:
         wish = run.phase.call(command.call_id).wish
         began = self._clock.monotonic()
         try:
-            response = await self._answer(run, wish, known_not_done=command.known_not_done)
+            response = await self._answer(run, wish, command.not_done_up_to)
         except ServiceError as error:
             if error.reason == EFFECT_OUTCOME_UNKNOWN:
-                unknown = EffectUnknown(step=run.planned.name, call_id=wish.call_id, tool=wish.tool)
-                return Event(effect_unknown=unknown)
+                return Event(effect_unknown=_to_unknown(run, wish, error))
             # No outcome of the call but a failure of Pentad's; its reason ends the run.
             response = InvokeToolResponse(
                 error=ToolError(reason=error.reason, message=error.message)
@@ -60,45 +56,26 @@ class Calls:
         completed.elapsed.CopyFrom(_duration(self._clock.monotonic() - began))
         return Event(tool_call_completed=completed)
 
-    async def _answer(
-        self, run: Run, wish: ToolCall, *, known_not_done: bool
-    ) -> InvokeToolResponse:
+    async def _answer(self, run: Run, wish: ToolCall, not_done_up_to: int) -> InvokeToolResponse:
         request = InvokeToolRequest(
             tenant=run.created.tenant,
             run_id=run.run_id,
             call_id=wish.call_id,
             tool=wish.tool,
             arguments=wish.arguments,
-            known_not_done=known_not_done,
+            not_done_up_to=not_done_up_to,
         )
         timeout_s = _timeout_s(run, wish.tool)
 
         async def attempt() -> InvokeToolResponse:
             await failpoint("orchestrator.invoke.before")
-            if request.known_not_done:
-                response = await self._answer_once(request, timeout_s)
-            else:
-                response = await self._tools.InvokeTool(request, timeout=timeout_s)
+            response = await self._tools.InvokeTool(request, timeout=timeout_s)
             await failpoint("orchestrator.invoke.after")
             return response
 
         return await self._patience.until_answered(
             attempt, what="InvokeTool", repeat_after=_may_be_repeated
         )
-
-    async def _answer_once(
-        self, request: InvokeToolRequest, timeout_s: float
-    ) -> InvokeToolResponse:
-        """Say that no attempt before took place: to one attempt, for of the next it is not known.
-
-        That one may have had the tool called before it was cut short.
-        """
-        try:
-            with unrepeated():
-                return await self._tools.InvokeTool(request, timeout=timeout_s)
-        except ServiceError as error:
-            request.known_not_done = error.reason in _NOT_TAKEN
-            raise
 
 
 def _may_be_repeated(error: ServiceError) -> bool:
@@ -109,6 +86,15 @@ def _timeout_s(run: Run, name: str) -> float:
     timeouts = (to_seconds(tool.timeout) for tool in run.created.tools if tool.name == name)
     # A ONCE tool's check has the tool's time too.
     return 2 * (next(timeouts, 0.0) or _TIMEOUT_S_DEFAULT) + _REPORT_S
+
+
+def _to_unknown(run: Run, wish: ToolCall, error: ServiceError) -> EffectUnknown:
+    return EffectUnknown(
+        step=run.planned.name,
+        call_id=wish.call_id,
+        tool=wish.tool,
+        attempt=int(error.metadata.get("attempt", "0")),
+    )
 
 
 def _to_completed(wish: ToolCall, response: InvokeToolResponse) -> ToolCallCompleted:

@@ -16,8 +16,8 @@ class InvokeTool:
     """Call a tool; ends in `tool_call_completed`, or `effect_unknown`."""
 
     call_id: str
-    known_not_done: bool = False
-    """A person found out that no attempt before took place."""
+    not_done_up_to: int = 0
+    """A person found out that no attempt up to this one took place."""
 
 
 @dataclass(frozen=True, slots=True)

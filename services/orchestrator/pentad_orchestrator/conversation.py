@@ -23,8 +23,6 @@ from pentad_orchestrator.run import Finishing, Run
 if TYPE_CHECKING:
     from pentad.state.v1.session_service_pb2_grpc import SessionServiceAsyncStub
 
-_TIMEOUT_S = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -43,6 +41,7 @@ class Conversation:
         self._sessions = sessions
         self._patience = patience
         self._config = config
+        self._timeout_s = config.lease_s / 3
 
     async def history(self, run: Run) -> History:
         """Return what the run sees of its session: the same for every owner it has."""
@@ -60,7 +59,7 @@ class Conversation:
         )
 
         async def read() -> GetWindowResponse:
-            return await self._sessions.GetWindow(request, timeout=_TIMEOUT_S)
+            return await self._sessions.GetWindow(request, timeout=self._timeout_s)
 
         window = await self._patience.until_answered(read, what="GetWindow")
         return History(window.messages, window.last_seq)
@@ -81,7 +80,7 @@ class Conversation:
 
         async def append() -> AppendMessagesResponse:
             await failpoint("orchestrator.session.before")
-            response = await self._sessions.AppendMessages(request, timeout=_TIMEOUT_S)
+            response = await self._sessions.AppendMessages(request, timeout=self._timeout_s)
             await failpoint("orchestrator.session.after")
             return response
 

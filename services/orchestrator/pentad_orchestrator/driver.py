@@ -3,23 +3,33 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from hashlib import blake2b
+from dataclasses import dataclass
 
 from pentad.state.v1.event_pb2 import Event, RunFailed, RunStarted
 from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import Failure, RunStatus
-from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease
+from pentad.state.v1.run_service_pb2 import ClaimedRun
 from pentad_chassis import semconv
-from pentad_chassis.telemetry import Lineage, Telemetry, fail
+from pentad_chassis.telemetry import Telemetry, fail
 from pentad_orchestrator import plan
 from pentad_orchestrator.commands import AwaitDeadline, Command, SaveSession, Sleep
 from pentad_orchestrator.journal import Journal, LeaseLost
+from pentad_orchestrator.lineage import attributes_of, lineage_of
 from pentad_orchestrator.metrics import RunMeter, RunMetrics
 from pentad_orchestrator.performer import Performer
 from pentad_orchestrator.run import Ended, Run
+from pentad_orchestrator.trials import Trials
 
 _BATCH_BYTES = 256 * 1024
 """Outcomes that wait are journalled together up to this; an append holds at most 1 MiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who drives runs."""
+
+    name: str
+    trials: Trials
 
 
 class Driver:
@@ -28,7 +38,7 @@ class Driver:
     def __init__(
         self,
         claimed: ClaimedRun,
-        owner: str,
+        owner: Owner,
         performer: Performer,
         journal: Journal,
         telemetry: Telemetry,
@@ -70,18 +80,44 @@ class Driver:
             await self._fail()
             return
         self._claimed.ClearField("events")  # the run holds what is needed of them
+        try:
+            if await self._may_begin(run):
+                await self._drive(run, journal)
+        finally:
+            self._owner.trials.over(self._wake)
+
+    async def _drive(self, run: Run, journal: Sequence[Event]) -> None:
         with (
             self._telemetry.span(
                 f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}",
-                attributes=_attributes(run),
+                attributes=attributes_of(run),
                 traceparent=run.created.traceparent,
-                lineage=_lineage(self._journal.lease),
+                lineage=lineage_of(self._journal.lease),
             ) as span,
             self._metrics.working(run, journal) as self._meter,
         ):
             failure = await self._work_or_fail(run)
             if failure:
                 fail(span, failure)
+
+    async def _may_begin(self, run: Run) -> bool:
+        """Wait while another suspect is on trial here; False when it is to be handed back first."""
+        lost = run.owners_lost + self._owner_lost(run)
+        while self._cancel_reason is None and not self._is_stopping:
+            if self._owner.trials.may_begin(self._wake, lost):
+                break
+            self._log.warning("run waits, for it may be what owners die of", owners_lost=lost)
+            await self._wake.wait()
+            self._wake.clear()
+        return not self._draining
+
+    def _owner_lost(self, run: Run) -> bool:
+        """Whether the owner before died after it had begun; one that had not died of others."""
+        return (
+            self._claimed.owner_lost
+            and run.attempt > 0
+            and run.fence in {0, self._journal.lease.fence - 1}
+        )
 
     def cancel(self, reason: str) -> None:
         """End the run at a caller's wish, unless its answer is there."""
@@ -143,10 +179,11 @@ class Driver:
         history = await self._performer.conversation.history(run)
         self._history = history.messages
         started = RunStarted(
-            owner=self._owner,
+            owner=self._owner.name,
             attempt=run.attempt + 1,
             session_seq=run.session_seq if run.attempt else history.last_seq,
-            owner_lost=self._claimed.owner_lost,
+            owner_lost=self._owner_lost(run),
+            fence=self._journal.lease.fence,
         )
         events = [Event(run_started=started)]
         if self._claimed.HasField("resumed"):
@@ -215,6 +252,8 @@ class Driver:
         recorded = await self._journal.append((*outcomes, *following), status)
         if self._meter is not None:
             self._meter.recorded(recorded)
+        if outcomes and not outcomes[0].HasField("run_started"):
+            self._owner.trials.over(self._wake)
         run = self._run = _evolved(run, recorded)
         self.ended = run.ended or run.paused
         return run
@@ -254,30 +293,3 @@ def _evolved(run: Run, events: Sequence[Event]) -> Run:
     for event in events:
         run = plan.evolve(run, event)
     return run
-
-
-def _lineage(lease: Lease) -> Lineage:
-    """Link an owner's span to that of the owner before: each claim raises the fence by one."""
-    before = _span_id(lease.run_id, lease.fence - 1) if lease.fence > 1 else 0
-    return Lineage(_span_id(lease.run_id, lease.fence), before)
-
-
-def _span_id(run_id: str, fence: int) -> int:
-    digest = blake2b(f"{run_id}/{fence}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") or 1
-
-
-def _attributes(run: Run) -> dict[str, str | int]:
-    provider, _, model = run.agent.model.partition(":")
-    attributes: dict[str, str | int] = {
-        semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_INVOKE_AGENT,
-        semconv.GEN_AI_PROVIDER_NAME: provider,
-        semconv.GEN_AI_REQUEST_MODEL: model,
-        semconv.GEN_AI_AGENT_NAME: run.agent.name,
-        semconv.GEN_AI_AGENT_VERSION: str(run.agent.revision),
-        semconv.GEN_AI_CONVERSATION_ID: run.created.spec.session_id,
-        semconv.PENTAD_RUN_ID: run.run_id,
-        semconv.PENTAD_RUN_ATTEMPT: run.attempt + 1,
-        semconv.PENTAD_TENANT: run.created.tenant,
-    }
-    return {name: value for name, value in attributes.items() if value != ""}

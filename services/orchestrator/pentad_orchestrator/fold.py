@@ -123,12 +123,17 @@ def _after_call(run: Run, calling: Calling, event: Event) -> Run | None:
             return _call_started(run, calling, event.tool_call_started)
         case "tool_call_completed":
             return _call_completed(run, calling, event.tool_call_completed)
-    return pauses.effect_unknown(run, calling, event.effect_unknown.call_id)
+    return pauses.effect_unknown(run, calling, event.effect_unknown)
 
 
 def _started(run: Run, started: RunStarted) -> Run:
     """A new owner: what the one before it had in hand is lost."""
-    run = replace(run, attempt=started.attempt, owners_lost=run.owners_lost + started.owner_lost)
+    run = replace(
+        run,
+        attempt=started.attempt,
+        fence=started.fence,
+        owners_lost=run.owners_lost + started.owner_lost,
+    )
     phase = run.phase.before if isinstance(run.phase, Paused) else run.phase
     assert not isinstance(phase, Ended), "nothing follows the end"
     if isinstance(phase, Queued):
@@ -149,8 +154,8 @@ def _turn_started(run: Run, event: Event) -> Run:
 
 def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
     match run.phase:
-        case InTurn(failures=failures) | TurnBroken(failures=failures):
-            return replace(run, phase=InTurn(seq, restarted.attempt, failures))
+        case InTurn(failures=failures, cuts=cuts) | TurnBroken(failures=failures, cuts=cuts):
+            return replace(run, phase=InTurn(seq, restarted.attempt, failures, cuts))
     return None
 
 
@@ -179,7 +184,8 @@ def _sum(run: Run, usage: Usage) -> Usage:
 
 
 def _turn_failed(run: Run, turn: InTurn, failed: TurnFailed, at_s: float) -> Run:
-    broken = TurnBroken(turn.attempt, turn.failures + 1, failed.failure, failed.retryable, at_s)
+    cuts, failures = turn.cuts + failed.cut_short, turn.failures + (not failed.cut_short)
+    broken = TurnBroken(turn.attempt, failures, failed.failure, failed.retryable, at_s, cuts)
     return replace(run, phase=broken)
 
 

@@ -16,7 +16,6 @@ from pentad_orchestrator.run import seconds
 if TYPE_CHECKING:
     from pentad.state.v1.run_service_pb2_grpc import RunServiceAsyncStub
 
-_TIMEOUT_S = 5.0
 _LOST = frozenset({"STALE_FENCE", "SEQ_CONFLICT", "RUN_NOT_FOUND"})
 """With these another owner has written, or the run is gone: nothing of ours may follow."""
 
@@ -30,7 +29,11 @@ class LeaseLost(Exception):
 
 
 class Journal:
-    """Appends to one run under one lease."""
+    """Appends to one run under one lease.
+
+    A third of the lease is time enough for one attempt: whoever may be silent, another replica is
+    asked before the lease is over.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,13 @@ class Journal:
         last_seq: int,
         patience: Patience,
         clock: Clock,
+        lease_s: float,
     ) -> None:
         self._runs = runs
         self._last_seq = last_seq
         self._patience = patience
         self._clock = clock
+        self._timeout_s = lease_s / 3
         self._appends = 0
         self._lost_because = ""
         self._ahead_s = clock.now() - clock.monotonic()
@@ -63,7 +68,7 @@ class Journal:
 
     async def _list_behind(self, seq: int) -> Sequence[Event]:
         request = ListEventsRequest(run_id=self.lease.run_id, after_seq=seq)
-        response = await self._runs.ListEvents(request, timeout=_TIMEOUT_S)
+        response = await self._runs.ListEvents(request, timeout=self._timeout_s)
         if not response.events:
             raise self._gone("RUN_NOT_FOUND")
         return response.events
@@ -87,7 +92,7 @@ class Journal:
             if self._lost_because:
                 raise LeaseLost(self._lost_because)
             await failpoint("orchestrator.append.before")
-            response = await self._runs.AppendEvents(request, timeout=_TIMEOUT_S)
+            response = await self._runs.AppendEvents(request, timeout=self._timeout_s)
             await failpoint("orchestrator.append.after")
             return response.events
 

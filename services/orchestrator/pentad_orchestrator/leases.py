@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LEASES_MAX = 1000
 _RELEASE_TIMEOUT_S = 2.0
+_UNREACHED = "STORE_UNAVAILABLE"
 
 
 class Leases:
@@ -57,16 +58,18 @@ class Leases:
         self._owned.lose_overdue()
 
     async def renew_all(self) -> bool:
-        """Extend every lease, and act on what the store says of them; False if it said nothing."""
+        """Extend every lease, and act on what the store says; False if it was silent on some."""
+        failure = ""
         try:
             for leases in _chunks(self._owned.leases()):
-                await self._renew(leases)
+                if await self._renew(leases):
+                    failure = _UNREACHED
         except ServiceError as error:
-            self._log.warning("leases not renewed", reason=error.reason)
-            self._failure = error.reason
-            return False
-        self._failure = ""
-        return True
+            failure = error.reason
+        if failure:
+            self._log.warning("leases not renewed", reason=failure)
+        self._failure = failure
+        return not failure
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Hand runs back, so that another owner takes them at once; else their leases run out."""
@@ -80,23 +83,25 @@ class Leases:
         except ServiceError as error:
             self._log.warning("leases not released", count=len(leases), reason=error.reason)
 
-    async def _renew(self, leases: Sequence[Lease]) -> None:
+    async def _renew(self, leases: Sequence[Lease]) -> bool:
+        """Renew some; return whether part of the store could not be reached for its own."""
         await failpoint("orchestrator.renew.before")
         sent_at_s = self._clock.monotonic()
         response = await self._runs.RenewLeases(
             RenewLeasesRequest(claim=self._claim, leases=leases), timeout=self._lease_s / 3
         )
         await failpoint("orchestrator.renew.after")
-        lost = set(response.lost_run_ids)
+        lost, unreached = set(response.lost_run_ids), set(response.unreached_run_ids)
         for lease in leases:
             if lease.run_id in lost:
                 self._owned.lose(lease.run_id, "TAKEN", fence=lease.fence)
-            else:
+            elif lease.run_id not in unreached:
                 self._owned.renewed(lease, sent_at_s)
         for signal in response.cancels:
             self._owned.cancel(signal.run_id, signal.reason)
         for pause in response.pauses:
             self._owned.pause(pause.run_id, pause.reason)
+        return bool(unreached)
 
 
 def _chunks(leases: Sequence[Lease]) -> Iterator[Sequence[Lease]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pentad.state.v1.event_pb2 import Event, RunPaused, RunResumed, ToolCallCompleted
+from pentad.state.v1.event_pb2 import EffectUnknown, Event, RunPaused, RunResumed, ToolCallCompleted
 from pentad.state.v1.message_pb2 import ToolError
 from pentad.state.v1.run_pb2 import Pause, Settlement, UnknownEffect
 from pentad_orchestrator.run import (
@@ -61,12 +61,13 @@ def settled(run: Run, call: Call) -> Event:
     return Event(tool_call_completed=completed)
 
 
-def effect_unknown(run: Run, calling: Calling, call_id: str) -> Run | None:
+def effect_unknown(run: Run, calling: Calling, told: EffectUnknown) -> Run | None:
     """Return the run after nobody could say whether a call took place."""
-    call = calling.call(call_id)
+    call = calling.call(told.call_id)
     if not call.in_hand:
         return None
-    return replace(run, phase=calling.replaced(call, unknown=True, settlement=None))
+    doubtful = calling.replaced(call, unknown=True, attempt=told.attempt, settlement=None)
+    return replace(run, phase=doubtful)
 
 
 def resumed(run: Run, told: RunResumed, at_s: float) -> Run:
@@ -78,7 +79,7 @@ def resumed(run: Run, told: RunResumed, at_s: float) -> Run:
     if isinstance(phase, Calling):
         for settlement in told.settlements:
             for call in phase.unknown:
-                if call.wish.call_id == settlement.call_id and _says_something(settlement):
+                if _settles(settlement, call):
                     phase = phase.replaced(call, unknown=False, settlement=settlement)
     return replace(run, phase=phase)
 
@@ -90,25 +91,17 @@ def orphaned(phase: Active) -> Active:
             return Ready()
         case InTurn():
             return replace(phase, lost=True)
-        case Calling(calls=calls):
-            return replace(phase, calls=tuple(map(_asked_plainly, calls)))
     return phase
 
 
-def _asked_plainly(call: Call) -> Call:
-    """Forget that a call was known not to have taken place.
-
-    The owner that was told may have had it made since. The ledger knows, or a person is asked anew.
-    """
-    return replace(call, settlement=None) if call.known_not_done else call
-
-
-def _says_something(settlement: Settlement) -> bool:
-    return settlement.not_done or settlement.WhichOneof("finding") in {"result", "failure"}
+def _settles(settlement: Settlement, call: Call) -> bool:
+    said = settlement.not_done or settlement.WhichOneof("finding") in {"result", "failure"}
+    meant = settlement.call_id == call.wish.call_id and settlement.attempt in {0, call.attempt}
+    return said and meant
 
 
 def _to_unknown_effect(call: Call) -> UnknownEffect:
-    effect = UnknownEffect(call_id=call.wish.call_id, tool=call.wish.tool)
+    effect = UnknownEffect(call_id=call.wish.call_id, tool=call.wish.tool, attempt=call.attempt)
     if call.wish.arguments.ByteSize() <= _ARGUMENTS_BYTES_MAX:
         effect.arguments.CopyFrom(call.wish.arguments)
     return effect

@@ -53,6 +53,9 @@ __all__ = [
 ]  # fmt: skip
 
 TURN_ATTEMPTS = 3
+TURN_CUTS_MAX = 10
+"""Attempts at a turn whose executor was gone in the midst; it may be the turn that kills them."""
+
 INVALID_TURNS = 3
 """Turns in a row with nothing but invalid tool arguments that are fed back to the model."""
 
@@ -83,7 +86,7 @@ def decide(run: Run) -> tuple[Command, ...]:
             return (Sleep(run.turn, broken.attempt, _retry_at(run, broken)), deadline)
         case Calling(calls=calls):
             in_hand = (call for call in calls if call.in_hand)
-            return (*(InvokeTool(c.wish.call_id, c.known_not_done) for c in in_hand), deadline)
+            return (*(InvokeTool(c.wish.call_id, c.not_done_up_to) for c in in_hand), deadline)
         case Finishing() if run.created.spec.session_id:
             # The answer is there: from here on neither deadline nor cancel takes it back.
             return (SaveSession(),)
@@ -206,7 +209,8 @@ def _fatal(calling: Calling) -> Call | None:
 
 
 def _worth_another(broken: TurnBroken) -> bool:
-    return broken.retryable and broken.failures < TURN_ATTEMPTS
+    few = broken.failures < TURN_ATTEMPTS and broken.cuts < TURN_CUTS_MAX
+    return broken.retryable and few
 
 
 def _retry_at(run: Run, broken: TurnBroken) -> float:

@@ -33,6 +33,9 @@ class InTurn:
     failures: int = 0
     """Attempts at this turn that gave nothing; those cut short by a crash do not count."""
 
+    cuts: int = 0
+    """Attempts whose executor was gone before they ended."""
+
     lost: bool = False
     """The owner that called the model is gone."""
 
@@ -46,6 +49,7 @@ class TurnBroken:
     failure: Failure
     retryable: bool
     failed_at_s: float
+    cuts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,17 @@ class Call:
     unknown: bool = False
     """Nobody knows whether it took place; it waits for a person."""
 
+    attempt: int = 0
+    """The attempt of which nobody knew; the ledger counts them from 1."""
+
     settlement: Settlement | None = None
     """What a person found out; not carried out yet."""
 
     @property
-    def known_not_done(self) -> bool:
-        """A person found out that it did not take place: it may be made now."""
-        return self.settlement is not None and self.settlement.not_done
+    def not_done_up_to(self) -> int:
+        """Up to which attempt a person found out that it did not take place; 0 if nobody did."""
+        found = self.settlement is not None and self.settlement.not_done
+        return self.attempt if found else 0
 
     @property
     def settled(self) -> bool:
@@ -167,6 +175,9 @@ class Run:
     last_seq: int = 1
     attempt: int = 0
     """Owners so far."""
+
+    fence: int = 0
+    """Of the lease of the last owner that began."""
 
     session_seq: int = 0
     step: int = 0

@@ -57,7 +57,7 @@ class Turns:
             return await self._executors.perform(to_route(run), attempt)
 
         return await self._patience.until_answered(
-            perform, what="ExecuteTurn", repeat_after=_never_reached_a_model
+            perform, what="ExecuteTurn", repeat_after=_is_the_executors
         )
 
     async def _attempt(
@@ -73,7 +73,7 @@ class Turns:
             try:
                 result = await _stream(executor, request, text)
             except ServiceError as error:
-                if _never_reached_a_model(error) and not text.shown:
+                if _is_the_executors(error) and not text.shown:
                     raise
                 # Shown text is void only behind the event of another attempt.
                 text.discard()
@@ -131,8 +131,8 @@ def to_request(run: Run, history: Sequence[Message]) -> ExecuteTurnRequest:
     )
 
 
-def _never_reached_a_model(error: ServiceError) -> bool:
-    """Whether the executor service was away; a deadline may as well be the model's fault."""
+def _is_the_executors(error: ServiceError) -> bool:
+    """Whether an executor is away, or gone; a deadline may as well be the model's fault."""
     models = error.reason.startswith(_MODELS_OWN) or isinstance(error, DeadlineExceeded)
     return is_away(error) and not models
 
@@ -159,7 +159,7 @@ def _failed(run: Run, error: ServiceError) -> Event:
     if error.retry_after_s is not None:
         failure.metadata[RETRY_AFTER] = f"{error.retry_after_s:g}"
     retryable = is_away(error) or error.reason == _OUTPUT_INVALID
-    return _broken(run, failure, retryable=retryable)
+    return _broken(run, failure, retryable=retryable, cut_short=_is_the_executors(error))
 
 
 def _incomplete(run: Run) -> Event:
@@ -176,9 +176,13 @@ def _too_large(run: Run, size: int) -> Event:
     return _broken(run, failure, retryable=False)
 
 
-def _broken(run: Run, failure: Failure, *, retryable: bool) -> Event:
+def _broken(run: Run, failure: Failure, *, retryable: bool, cut_short: bool = False) -> Event:
     return Event(
         turn_failed=TurnFailed(
-            step=run.planned.name, turn=run.turn, failure=failure, retryable=retryable
+            step=run.planned.name,
+            turn=run.turn,
+            failure=failure,
+            retryable=retryable,
+            cut_short=cut_short,
         )
     )

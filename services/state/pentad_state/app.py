@@ -1,5 +1,6 @@
 """Where the parts of the state service meet."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -67,16 +68,17 @@ async def open_core(url: str, config: Config, telemetry: Telemetry) -> AsyncIter
     """Have the core of the service over the store at `url` while the block runs."""
     metrics = StateMetrics(telemetry.metrics)
     copies = Copies(config.replicas, config.replica_wait_s)
+    alarm = asyncio.Event()
 
     def open_pipe(endpoint: Endpoint) -> Pipe:
         waited_for = copies if config.durability == "replicated" else None
-        return Pipe(endpoint, config.reply_s, telemetry, metrics, waited_for)
+        return Pipe(endpoint, config.reply_s, telemetry, metrics, waited_for, alarm.set)
 
     store, endpoint = store_at(url, open_pipe, telemetry)
     core = StateCore.over(store, config, SystemClock(), metrics)
     metrics.watch(lambda: store.waiting, lambda: core.watchers.count)
     signals = Signals(endpoint, {"work": core.schedule, "runs": core.watchers}, telemetry)
-    pulse = Pulse(store, config, telemetry)
+    pulse = Pulse(store, config, telemetry, alarm)
     async with running(store.serve(), signals.serve()):
         await pulse.begin()
         # Nobody sees the depth where nobody reads the numbers, and an idle suite is to be idle.

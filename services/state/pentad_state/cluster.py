@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import AskError, MovedError, RedisError
+from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 
 from pentad_chassis.telemetry import Telemetry
 from pentad_state.connection import Endpoint, Server, ask
 from pentad_state.errors import StoreUnavailable
 from pentad_state.exchange import Redirected
+from pentad_state.partitions import PARTITIONS, key
 from pentad_state.pipe import Pipe
+from pentad_state.probes import probe
 from pentad_state.store import Reply, Script, Value
 from pentad_state.waiting import wait_for
 
@@ -22,6 +24,9 @@ _PAUSES_S = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 _LOOK_PAUSE_S = 0.1
 _LOOK_S = 2.0
+
+_MARKS = tuple(key(partition, "mark") for partition in range(PARTITIONS))
+"""A key of each partition."""
 
 _Send = Callable[[Pipe, bool], Awaitable[Reply]]
 
@@ -57,10 +62,10 @@ class Cluster:
         """Commands that have not left."""
         return sum(pipe.waiting for pipe, _ in self._pipes.values())
 
-    async def call(self, *command: Value) -> Reply:
+    async def call(self, *command: Value, lasting: bool = False) -> Reply:
         """Run one command that a server knows by itself; its second word is its key."""
         return await self._route(
-            command[1], lambda pipe, asking: pipe.call(*command, asking=asking)
+            command[1], lambda pipe, asking: pipe.call(*command, lasting=lasting, asking=asking)
         )
 
     async def run(self, script: Script, keys: Sequence[Value], *args: Value) -> Reply:
@@ -71,13 +76,29 @@ class Cluster:
 
     async def everywhere(self, *command: Value) -> list[Reply]:
         """Run one command that has no key on every primary."""
-        await self._owner(0)
-        primaries = {server for server in self._owners if server is not None}
         try:
-            return await asyncio.gather(*(self._pipe(s).call(*command) for s in primaries))
+            return await asyncio.gather(
+                *(self._pipe(server).call(*command) for server in await self._primaries())
+            )
         except StoreUnavailable:
             self._stale.set()
             raise
+
+    async def probe(self, within_s: float) -> list[str]:
+        """Return of each primary why it does not serve; nothing of one that does.
+
+        A cluster that is not whole refuses what has a key, and answers what has none.
+        """
+        try:
+            primaries = await self._primaries()
+        except StoreUnavailable as error:
+            return [error.metadata["cause"]]
+        causes = await asyncio.gather(
+            *(self._refusal(server, mark, within_s) for server, mark in primaries.items())
+        )
+        if any(causes):
+            self._stale.set()
+        return causes
 
     async def serve(self) -> None:
         """Carry commands, and follow the slots wherever they go, until cancelled."""
@@ -98,8 +119,8 @@ class Cluster:
         async with self._at(server).connect() as connection:
             yield connection
 
-    async def _route(self, key: Value, send: _Send) -> Reply:
-        slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
+    async def _route(self, about: Value, send: _Send) -> Reply:
+        slot = key_slot(about if isinstance(about, bytes) else str(about).encode())
         server, asking = await self._owner(slot), False
         for pause_s in _PAUSES_S:
             try:
@@ -121,6 +142,29 @@ class Cluster:
                     self._stale.set()
                     server, asking = await self._owner(slot), False
         raise last
+
+    async def _primaries(self) -> dict[Server, str]:
+        """Return all primaries that hold a partition, each with a key that belongs to it."""
+        if not any(self._owners):
+            await self._owner(0)
+        found: dict[Server, str] = {}
+        for mark in _MARKS:
+            owner = self._owners[key_slot(mark.encode())]
+            if owner is not None:
+                found.setdefault(owner, mark)
+        return found
+
+    async def _refusal(self, server: Server, mark: str, within_s: float) -> str:
+        pipe = self._pipe(server)
+        return await probe(pipe.call("PING"), self._look_up(pipe, mark), within_s=within_s)
+
+    async def _look_up(self, pipe: Pipe, mark: str) -> None:
+        try:
+            await pipe.call("EXISTS", mark)
+        except Redirected as error:
+            if isinstance(error.answer, ClusterDownError):
+                raise
+            self._stale.set()  # it answers, and only holds something else by now
 
     async def _owner(self, slot: int) -> Server:
         if self._owners[slot] is None:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from pentad_chassis.config import Settings
+from pentad_state.url import StoreUrl
 
 _DAY_S = 24 * 3600.0
 
@@ -53,6 +54,13 @@ class Config(Settings, env_prefix="PENTAD_STATE_"):
 
     session_messages_max: int = Field(default=10_000, ge=1000)
     """Messages kept of one session; the oldest go first."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _leads_to_a_store(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            StoreUrl.parse(url.get_secret_value())
+        return url
 
     @field_validator("durability")
     @classmethod

@@ -50,9 +50,9 @@ class Effects:
         )  # fmt: skip
         match verdict:
             case b"RUN":
-                return BeginEffectResponse(verdict=_RUN, fence=rest[0])
+                return BeginEffectResponse(verdict=_RUN, fence=rest[0], attempt=rest[1])
             case b"OUTCOME_UNKNOWN":
-                return BeginEffectResponse(verdict=_UNKNOWN, fence=rest[0])
+                return BeginEffectResponse(verdict=_UNKNOWN, fence=rest[0], attempt=rest[1])
             case b"REPLAY":
                 outcome = EffectOutcome.FromString(rest[0])
                 return BeginEffectResponse(verdict=_REPLAY, outcome=outcome)
@@ -85,18 +85,22 @@ class Effects:
 
     async def resolve(
         self, call: EffectKey, fence: int, outcome: EffectOutcome | None, hold: Duration
-    ) -> None:
-        """Settle a call whose outcome was unknown; without an outcome the caller may run it."""
+    ) -> int:
+        """Settle a call whose outcome was unknown.
+
+        Without an outcome the caller may run it: returns which attempt that is, else 0.
+        """
         if outcome is not None:
             if await self.complete(call, fence, outcome) != outcome:
                 raise StaleFence(call.call_id, fence)  # it was settled before, in another way
-            return
-        verdict = await self._store.run(
+            return 0
+        verdict, *allowed = await self._store.run(
             script("effect_allow"),
             [_key(call)],
             call.call_id, fence, to_ms("hold", hold, _HOLD_S_MAX),
         )  # fmt: skip
         _check(verdict, call, fence)
+        return int(allowed[0])
 
 
 def _key(call: EffectKey) -> str:

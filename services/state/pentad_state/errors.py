@@ -93,6 +93,22 @@ class RunNotPaused(FailedPrecondition):
         super().__init__(f"run {run_id!r} is not paused", run_id=run_id)
 
 
+class SettlementMissing(FailedPrecondition):
+    """The run waits for somebody to say what became of a call, and the request does not."""
+
+    reason = "SETTLEMENT_MISSING"
+
+    def __init__(self, run_id: str, call_id: str, tool: str, attempt: int) -> None:
+        super().__init__(
+            f"run {run_id!r} goes on once it is said whether call {call_id!r} of {tool!r} took"
+            f" place, at attempt {attempt}",
+            run_id=run_id,
+            call_id=call_id,
+            tool=tool,
+            attempt=str(attempt),
+        )
+
+
 class ScheduleFull(ResourceExhausted):
     """As many runs wait as may; more are taken once some of them have begun."""
 

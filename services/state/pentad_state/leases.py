@@ -11,9 +11,11 @@ from pentad.state.v1.event_pb2 import RunResumed
 from pentad.state.v1.run_pb2 import RunStatus
 from pentad.state.v1.run_service_pb2 import CancelSignal, Claim, ClaimedRun, Lease, PauseSignal
 from pentad_state.bounds import check_count, check_name, to_ms
+from pentad_state.errors import StoreUnavailable
 from pentad_state.journal import from_kept
 from pentad_state.pages import STAMP
 from pentad_state.partitions import RUN_ID_CHARS, key, partition_of_run
+from pentad_state.parts import answers
 from pentad_state.store import Reply, Store, Value, script
 from pentad_state.turns import Candidate
 
@@ -45,18 +47,29 @@ class Asked(NamedTuple):
     pauses: list[PauseSignal]
 
 
+class Renewed(NamedTuple):
+    """What became of leases that were to be renewed."""
+
+    lost: list[str]
+    """Runs that are another owner's, or have ended."""
+    asked: Asked
+    unreached: list[str]
+    """Runs kept where nobody answered."""
+
+
 class Leases:
     """Every method is one atomic step of the store for each run."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def peek(self, partitions: Iterable[int], limit: int) -> list[View]:
+    async def peek(self, partitions: Iterable[int], limit: int) -> dict[int, View]:
         """Return what each partition's schedule holds, at most `limit` candidates of either kind.
 
-        Runs whose retention is over leave their tenants' lists on this occasion.
+        Partitions that cannot be reached are left out. Runs whose retention is over leave their
+        tenants' lists on this occasion.
         """
-        return await asyncio.gather(*(self._peek(p, limit) for p in partitions))
+        return await answers({p: self._peek(p, limit) for p in partitions})
 
     async def claim(self, candidate: Candidate, claim: Claim) -> ClaimedRun | None:
         """Hand a run to an owner, or nothing when it is not to be had."""
@@ -85,29 +98,32 @@ class Leases:
             resumed=None if resumed is None else RunResumed.FromString(resumed),
         )
 
-    async def renew(self, claim: Claim, leases: Sequence[Lease]) -> tuple[list[str], Asked]:
+    async def renew(self, claim: Claim, leases: Sequence[Lease]) -> Renewed:
         """Extend leases; return the runs that are lost, and what is to be done with the others."""
         check_name("claim.owner", claim.owner)
         check_count("leases", len(leases), _LEASES_MAX)
         ms = lease_ms(claim)
         groups = _by_partition(leases)
-        replies = await asyncio.gather(
-            *(
-                self._store.run(
-                    script("run_renew"), [key(p, "leases"), *_runs(p, group)], ms, *_pairs(group)
-                )
+        renew = script("run_renew")
+        replies = await answers(
+            {
+                p: self._store.run(renew, [key(p, "leases"), *_runs(p, group)], ms, *_pairs(group))
                 for p, group in groups
-            )
+            }
         )
         lost: list[str] = []
+        unreached: list[str] = []
         wishes: list[tuple[str, Reply, Reply]] = []
-        for (_, group), verdicts in zip(groups, replies, strict=True):
-            for lease, (verdict, *wish) in zip(group, verdicts, strict=True):
+        for partition, group in groups:
+            if partition not in replies:
+                unreached += (lease.run_id for lease in group)
+                continue
+            for lease, (verdict, *wish) in zip(group, replies[partition], strict=True):
                 if verdict == b"LOST":
                     lost.append(lease.run_id)
                 else:
                     wishes.append((lease.run_id, *wish))
-        return lost, _asked(wishes)
+        return Renewed(lost, _asked(wishes), unreached)
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give runs back to the schedule; those that are not held any more stay as they are."""
@@ -124,20 +140,23 @@ class Leases:
         )
 
     async def asked(self, owner: str, run_ids: Sequence[str]) -> Asked:
-        """Return what is to be done with those of the runs that the owner holds."""
-        replies = await asyncio.gather(
-            *(
-                self._store.call(
-                    "HMGET", key(partition_of_run(r), "run", r), "state", "owner", "cancel", "pause"
-                )
-                for r in run_ids
-            )
-        )
+        """Return what is to be done with those of the runs that the owner holds.
+
+        Of what cannot be reached it hears with its next renewal.
+        """
+        try:
+            replies = await answers({run_id: self._wishes(run_id) for run_id in run_ids})
+        except StoreUnavailable:
+            replies = {}
         return _asked(
             (run_id, *wish)
-            for run_id, (state, holder, *wish) in zip(run_ids, replies, strict=True)
+            for run_id, (state, holder, *wish) in replies.items()
             if state == _RUNNING and holder == owner.encode()
         )
+
+    async def _wishes(self, run_id: str) -> Reply:
+        run = key(partition_of_run(run_id), "run", run_id)
+        return await self._store.call("HMGET", run, "state", "owner", "cancel", "pause")
 
     async def _peek(self, partition: int, limit: int) -> View:
         keys = [key(partition, kind) for kind in ("ready", "leases", "due", "turns", "ended")]

@@ -7,7 +7,7 @@ of a round trip, and of the engine's write to disk, is shared by all who wait.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
@@ -18,6 +18,7 @@ from pentad_state.connection import Backoff, Endpoint
 from pentad_state.errors import StoreUnavailable
 from pentad_state.exchange import Command, Copies, exchange, packed
 from pentad_state.metrics import StateMetrics
+from pentad_state.probes import probe
 from pentad_state.store import Reply, Script, Value
 
 _COMMANDS_MAX = 20_000
@@ -41,12 +42,14 @@ class Pipe:
         telemetry: Telemetry,
         metrics: StateMetrics,
         copies: Copies | None = None,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         self._endpoint = endpoint
         self._reply_s = reply_s + (copies.wait_s if copies else 0)
         self._copies = copies
         self._log = telemetry.log
         self._metrics = metrics
+        self._on_silence = on_silence
         self._waiting: deque[Command] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -56,9 +59,10 @@ class Pipe:
         """Commands that have not left."""
         return len(self._waiting)
 
-    async def call(self, *command: Value, asking: bool = False) -> Reply:
+    async def call(self, *command: Value, lasting: bool = False, asking: bool = False) -> Reply:
         """Run one command that a server knows by itself."""
-        return await self._enqueue(packed(*command), asking=asking)
+        mark = _mark_beside(command[1]) if self._copies and lasting else ""
+        return await self._enqueue(packed(*command), asking=asking, mark=mark)
 
     async def run(
         self, script: Script, keys: Sequence[Value], *args: Value, asking: bool = False
@@ -80,6 +84,10 @@ class Pipe:
     async def everywhere(self, *command: Value) -> list[Reply]:
         """Run one command on the only server that there is."""
         return [await self.call(*command)]
+
+    async def probe(self, within_s: float) -> list[str]:
+        """Return why the only server does not serve, or nothing if it does."""
+        return [await probe(self.call("PING"), within_s=within_s)]
 
     async def serve(self) -> None:
         """Carry commands until cancelled."""
@@ -104,6 +112,8 @@ class Pipe:
             self._log.warning(
                 "store connection lost" if open_ else "store not reached", cause=cause
             )
+            if open_ and isinstance(error, TimeoutError):
+                self._on_silence()
             if not open_:
                 # What waits behind a lost connection may find the next one; behind none, nothing.
                 self._fail_waiting(f"it cannot be reached ({cause})")

@@ -8,6 +8,7 @@ from pentad_state.config import Config
 from pentad_state.errors import StoreUnavailable
 from pentad_state.soundness import StoreTooOld, check_soundness, facts_of, replicas_of
 from pentad_state.store import Store
+from pentad_state.waiting import wait_for
 
 _INTERVAL_S = 1.0
 _INTERVAL_SILENT_S = 0.2
@@ -19,13 +20,18 @@ _ANSWER_S = 2.0
 class Pulse:
     """Asks the store for a sign of life once a second, and tells the service's health."""
 
-    def __init__(self, store: Store, config: Config, telemetry: Telemetry) -> None:
+    def __init__(
+        self, store: Store, config: Config, telemetry: Telemetry, alarm: asyncio.Event
+    ) -> None:
         self._store = store
+        self._alarm = alarm
+        """Set when a connection fell silent; then the pulse is felt at once."""
+        self._answer_s = min(_ANSWER_S, config.reply_s)
         self._replicas_min = config.replicas if config.durability == "replicated" else 0
         self._durability = config.durability
         self._telemetry = telemetry
-        self._silent = "not asked yet"
-        """Why the store counts as away; empty when it answers."""
+        self._silent = ["not asked yet"]
+        """Of each server why it counts as away; empty when it answers."""
         self._unsafe: dict[str, str] = {}
         self._used_bytes = 0
         self._most_bytes = 0
@@ -35,8 +41,9 @@ class Pulse:
     async def begin(self) -> None:
         """Look at the store for the first time, or raise StoreTooOld; from now on it is watched."""
         await self.beat()
-        if self._silent:
-            self._telemetry.log.warning("store settings unchecked", cause=self._silent)
+        if any(self._silent):
+            cause = next(filter(None, self._silent))
+            self._telemetry.log.warning("store settings unchecked", cause=cause)
         health = self._telemetry.health
         health.watch("store", self._presence)
         health.watch("store memory", self._memory)
@@ -47,38 +54,30 @@ class Pulse:
     async def serve(self) -> None:
         """Feel the pulse until cancelled."""
         while True:
-            await asyncio.sleep(_INTERVAL_SILENT_S if self._silent else _INTERVAL_S)
+            interval_s = _INTERVAL_SILENT_S if any(self._silent) else _INTERVAL_S
+            await wait_for(self._alarm, interval_s)
+            doubted = self._alarm.is_set()
+            self._alarm.clear()
             try:
-                await self.beat()
+                await self.beat(doubted=doubted)
             except StoreTooOld as error:
-                self._silent = error.message
+                self._silent = [error.message]
 
-    async def beat(self) -> None:
-        """Feel the pulse, and feel again before it counts as lost.
+    async def beat(self, *, doubted: bool = False) -> None:
+        """Feel the pulse, and feel again before a server counts as lost, unless there was doubt.
 
         A connection that was lost and is found again at once is no outage.
         """
-        silent = await self._feel()
-        if silent and not self._silent:
-            silent = await self._feel()
-        if not silent:
-            if self._silent:
+        silent = await self._store.probe(self._answer_s)
+        if any(silent) and not any(self._silent) and not doubted:
+            silent = await self._store.probe(self._answer_s)
+        if not any(silent):
+            if any(self._silent):
                 # It may have come back as another one, with settings of its own.
                 self._unsafe = await check_soundness(self._store, self._durability, self._telemetry)
             await self._measure()
             await self._count()
         self._silent = silent
-
-    async def _feel(self) -> str:
-        """Return why there is no sign of life, or nothing when there is one."""
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                await self._store.everywhere("PING")
-        except StoreUnavailable as error:
-            return error.metadata["cause"]
-        except TimeoutError:
-            return f"no answer within {_ANSWER_S:g} s"
-        return ""
 
     async def _measure(self) -> None:
         try:
@@ -102,7 +101,13 @@ class Pulse:
         self._replicas = min(replicas_of(facts_of(answer)) for answer in answers)
 
     def _presence(self) -> Condition:
-        return unhealthy(self._silent) if self._silent else HEALTHY
+        causes = [cause for cause in self._silent if cause]
+        if not causes:
+            return HEALTHY
+        if len(causes) == len(self._silent):
+            return unhealthy(causes[0])
+        away = f"{len(causes)} of {len(self._silent)} primaries away; what they hold waits"
+        return degraded(f"{away}: {causes[0]}")
 
     def _memory(self) -> Condition:
         if not self._most_bytes:

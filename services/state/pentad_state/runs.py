@@ -17,6 +17,7 @@ from pentad_state.bounds import (
     invalid,
 )  # fmt: skip
 from pentad_state.config import Config
+from pentad_state.doubts import doubt, unsettled
 from pentad_state.errors import (
     RequestIdReused,
     RunNotFound,
@@ -37,6 +38,7 @@ _DELAY_DAYS_MAX = 366
 _DAY_MS = 24 * 3600 * 1000
 _EVENTS_MAX = 200
 _PIECES_MAX = 1000
+_SETTLEMENTS_MAX = 1000
 _REASON_BYTES = KIB
 _TEXT_BYTES = 1024 * KIB
 _TEXT_LIVE_MS = 3600 * 1000
@@ -161,7 +163,7 @@ class Runs:
             status.state or RunStatus.STATE_RUNNING, status.SerializeToString(),
             self._retention_ms, self._text_ms,
             int(any(event.WhichOneof("kind") == "run_resumed" for event in events)),
-            int(bool(status.pause.unknown_effects)),
+            " ".join(doubt(effect) for effect in status.pause.unknown_effects),
             *kept,
         )  # fmt: skip
         match verdict:
@@ -212,20 +214,24 @@ class Runs:
     async def resume(self, tenant: str, run_id: str, resume_id: str, resumed: RunResumed) -> Run:
         """Let a run go on that rests or is asked to, and return it as it stands."""
         check_name("resume_id", resume_id)
+        check_count("resumed.settlements", len(resumed.settlements), _SETTLEMENTS_MAX)
         kept = resumed.SerializeToString()
         check_size("resumed", len(kept), APPEND_BYTES)
         p = partition_of_run(run_id)
         verdict, *held = await self._store.run(
             script("run_resume"),
             [key(p, "run", run_id), key(p, "ready"), key(p, "due"), key(p, "turns")],
-            run_id, tenant, tag_of(resume_id), kept,
+            run_id, tenant, tag_of(resume_id), kept, *map(doubt, resumed.settlements),
         )  # fmt: skip
         match verdict:
             case b"GONE":
                 raise RunNotFound(run_id)
             case b"AWAKE":
                 raise RunNotPaused(run_id)
-        return _to_run(to_dict(held[0]))
+        run = _to_run(to_dict(held[0]))
+        if verdict == b"UNSETTLED":
+            raise unsettled(run, resumed)
+        return run
 
     def _check_created(self, verdict: bytes, request_id: str) -> None:
         match verdict:
@@ -250,8 +256,8 @@ class Runs:
         )  # fmt: skip
 
     async def _fields(self, run_id: str) -> dict[bytes, bytes]:
-        reply = await self._store.call("HGETALL", key(partition_of_run(run_id), "run", run_id))
-        return to_dict(reply)
+        run = key(partition_of_run(run_id), "run", run_id)
+        return to_dict(await self._store.call("HGETALL", run, lasting=True))
 
 
 def _check_events(expected_seq: int, events: Sequence[Event]) -> None:

@@ -17,6 +17,7 @@ from pentad_state.bounds import check_name
 from pentad_state.leases import Asked, Leases, View, lease_ms
 from pentad_state.metrics import StateMetrics
 from pentad_state.partitions import PARTITIONS
+from pentad_state.parts import answers
 from pentad_state.turns import Candidate, Turns
 from pentad_state.waiting import wait_for
 
@@ -112,7 +113,7 @@ class Schedule:
             try:
                 # Enough of each to fill the limit well, without reading a whole backlog each time.
                 each = max(_PEEK_MIN, min(limit, max(_PEEK_WELL, 4 * limit // len(hot))))
-                found = dict(zip(hot, await self._leases.peek(hot, each), strict=True))
+                found = await self._leases.peek(hot, each)
                 candidates = self._turns.arrange(c for v in found.values() for c in v.candidates)
                 asking = sum(waiter.wants_work for waiter in self._waiting)
                 share = min(limit, math.ceil(len(candidates) / max(asking, 1)))
@@ -147,14 +148,15 @@ class Schedule:
         size = 0
         for first in range(0, len(candidates), _CLAIMS_AT_ONCE):
             some = candidates[first : first + _CLAIMS_AT_ONCE]
-            runs = await asyncio.gather(*(self._leases.claim(c, claim) for c in some))
-            self._turns.served(c for c, run in zip(some, runs, strict=True) if run is not None)
-            claimed += (run for run in runs if run is not None)
-            for candidate, run in zip(some, runs, strict=True):
-                if run is not None:
-                    age_s = self._clock.now() - candidate.since_ms / 1000
-                    self._metrics.picked_up(waited=candidate.waits, seconds=age_s)
-            size += sum(run.ByteSize() for run in runs if run is not None)
+            # What was claimed is handed out, whatever became of the others.
+            found = await answers({i: self._leases.claim(c, claim) for i, c in enumerate(some)})
+            taken = [(some[i], run) for i, run in sorted(found.items()) if run is not None]
+            self._turns.served(candidate for candidate, _ in taken)
+            for candidate, run in taken:
+                age_s = self._clock.now() - candidate.since_ms / 1000
+                self._metrics.picked_up(waited=candidate.waits, seconds=age_s)
+                claimed.append(run)
+                size += run.ByteSize()
             if size >= _CLAIMS_BYTES:
                 return claimed, set(candidates[: first + _CLAIMS_AT_ONCE])
         return claimed, set(candidates)

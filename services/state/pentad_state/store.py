@@ -17,9 +17,11 @@ _PRELUDE = "prelude"
 
 _PASSING = frozenset({
     "agent_get", "registry_deregister", "registry_list", "registry_register", "run_events",
-    "run_peek", "run_tail", "run_text", "session_read", "trace_record",
+    "run_peek", "run_text", "session_read", "trace_record",
 })  # fmt: skip
-"""Scripts that change nothing, or only what comes again by itself or soon goes."""
+"""Scripts whose answer may be lost with the store's last moments: they change nothing, or only what
+comes again by itself or soon goes, and nobody relies on what they say. Clients rely on what
+`run_tail` says: it must be there when they go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,17 @@ class Script:
     source: bytes
     sha: str
     is_lasting: bool = True
-    """Whether its answer promises that what it changed stays."""
+    """Whether its answer promises that what it changed, and what it says, stays."""
 
 
 class Store(Protocol):
     """Runs commands; each raises StoreUnavailable when its outcome is not known."""
 
-    async def call(self, *command: Value) -> Reply:
-        """Run one command that a server knows by itself; its second word is its key."""
+    async def call(self, *command: Value, lasting: bool = False) -> Reply:
+        """Run one command that a server knows by itself; its second word is its key.
+
+        With `lasting` the answer promises that what it says stays.
+        """
         ...
 
     async def run(self, script: Script, keys: Sequence[Value], *args: Value) -> Reply:
@@ -46,6 +51,10 @@ class Store(Protocol):
 
     async def everywhere(self, *command: Value) -> list[Reply]:
         """Run one command that has no key on every server that holds part of the store."""
+        ...
+
+    async def probe(self, within_s: float) -> list[str]:
+        """Return of each of these servers why it does not serve; nothing of one that does."""
         ...
 
 

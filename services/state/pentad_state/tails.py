@@ -136,7 +136,9 @@ class Tails:
         added comes with the next read.
         """
         keys = [key(partition, "text", e.run_id, str(e.seq)) for e in events if turn_of(e)]
-        found = iter(await asyncio.gather(*(self._store.call("GET", k) for k in keys)))
+        found = iter(
+            await asyncio.gather(*(self._store.call("GET", k, lasting=True) for k in keys))
+        )
         return [(next(found) or b"") if turn_of(event) else b"" for event in events]
 
 

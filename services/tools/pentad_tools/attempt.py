@@ -31,22 +31,21 @@ class Attempts:
         self._runner = runner
         self._tasks = tasks
 
-    async def make(
-        self, call: Call, *, known_not_done: bool = False
-    ) -> InvokeToolResponse | InProgress:
+    async def make(self, call: Call, not_done_up_to: int = 0) -> InvokeToolResponse | InProgress:
         """Return the call's outcome, from now or from before.
 
-        With `known_not_done` a person vouches that no attempt before took place; it counts where
-        neither the ledger nor the tool's check knows better.
+        A person may vouch that no attempt up to `not_done_up_to` took place. It counts where
+        neither the ledger nor the tool's check knows better, and for no attempt allowed since:
+        whoever says it late, or again, has nothing run twice.
 
         If the caller leaves, a ONCE call is finished and recorded. Others stop; their entry runs
         out by itself, after which they may be run again.
         """
         if call.tool.effect is Effect.ONCE:
-            return await self._tasks.finish(self._make(call, known_not_done=known_not_done))
-        return await self._make(call, known_not_done=known_not_done)
+            return await self._tasks.finish(self._make(call, not_done_up_to))
+        return await self._make(call, not_done_up_to)
 
-    async def _make(self, call: Call, *, known_not_done: bool) -> InvokeToolResponse | InProgress:
+    async def _make(self, call: Call, not_done_up_to: int) -> InvokeToolResponse | InProgress:
         begun = await self._ledger.begin(call)
         match begun.verdict:
             case BeginEffectResponse.VERDICT_REPLAY:
@@ -54,36 +53,28 @@ class Attempts:
             case BeginEffectResponse.VERDICT_IN_PROGRESS:
                 return InProgress(begun.retry_after.ToMilliseconds() / 1000)
             case BeginEffectResponse.VERDICT_OUTCOME_UNKNOWN:
-                found = await self._reconcile(call, begun.fence, known_not_done=known_not_done)
-                if found is not None:
-                    return response(found, replayed=True)
-        return response(await self._execute(call, begun.fence))
+                match await self._runner.check(call):
+                    case Done(result):
+                        found = outcome.returned(result)
+                        await self._ledger.resolve(call, begun.fence, found)
+                        return response(found, replayed=True)
+                    case finding if finding is NOT_DONE or 0 < begun.attempt <= not_done_up_to:
+                        begun.attempt = await self._ledger.resolve(call, begun.fence, None)
+                    case _:
+                        raise _unknown(call, begun.attempt)
+        return response(await self._execute(call, begun))
 
-    async def _reconcile(
-        self, call: Call, fence: int, *, known_not_done: bool
-    ) -> EffectOutcome | None:
-        """Settle what a dead runner left: return the outcome it had, or None to run the call."""
-        match await self._runner.check(call):
-            case Done(result):
-                found = outcome.returned(result)
-                await self._ledger.resolve(call, fence, found)
-                return found
-            case finding if finding is NOT_DONE or known_not_done:
-                await self._ledger.resolve(call, fence, None)
-                return None
-        raise _unknown(call)
-
-    async def _execute(self, call: Call, fence: int) -> EffectOutcome:
-        async with self._ledger.holding(call, fence):
+    async def _execute(self, call: Call, begun: BeginEffectResponse) -> EffectOutcome:
+        async with self._ledger.holding(call, begun.fence):
             await failpoint("tools.execute.before")
             ended = await self._runner.run(call)
             await failpoint("tools.execute.after")
             if isinstance(ended, Overran):
-                ended = await self._after_timeout(call, fence, ended)
-            return await self._ledger.complete(call, fence, ended)
+                ended = await self._after_timeout(call, begun, ended)
+            return await self._ledger.complete(call, begun.fence, ended)
 
     async def _after_timeout(
-        self, call: Call, fence: int, overran: Overran[EffectOutcome]
+        self, call: Call, begun: BeginEffectResponse, overran: Overran[EffectOutcome]
     ) -> EffectOutcome:
         timeout = outcome.failure(
             Reason.TOOL_TIMEOUT, f"{call.tool.name} took more than {call.tool.timeout_s:g} s"
@@ -98,8 +89,8 @@ class Attempts:
                 return timeout
         else:
             # What has not happened yet still may: hold the entry until the thread ends.
-            self._tasks.watch(self._outlast(call, fence, overran.end))
-        raise _unknown(call)
+            self._tasks.watch(self._outlast(call, begun.fence, overran.end))
+        raise _unknown(call, begun.attempt)
 
     async def _outlast(self, call: Call, fence: int, end: asyncio.Future[EffectOutcome]) -> None:
         async with self._ledger.holding(call, fence):
@@ -113,5 +104,5 @@ def response(ended: EffectOutcome, *, replayed: bool = False) -> InvokeToolRespo
     return InvokeToolResponse(result=ended.result, replayed=replayed)
 
 
-def _unknown(call: Call) -> EffectOutcomeUnknown:
-    return EffectOutcomeUnknown(call.key.run_id, call.key.call_id, call.tool.name)
+def _unknown(call: Call, attempt: int) -> EffectOutcomeUnknown:
+    return EffectOutcomeUnknown(call.key.run_id, call.key.call_id, call.tool.name, attempt)

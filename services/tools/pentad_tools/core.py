@@ -105,7 +105,7 @@ class ToolsCore:
             call = self._call(tool, request)
         except ArgumentsInvalid as invalid:
             return response(outcome.failure(Reason.TOOL_ARGUMENTS_INVALID, str(invalid)))
-        return await self._settle(call, known_not_done=request.known_not_done)
+        return await self._settle(call, request.not_done_up_to)
 
     def _call(self, tool: AnyTool, request: InvokeToolRequest) -> Call:
         """Return the call, or raise ArgumentsInvalid."""
@@ -118,13 +118,13 @@ class ToolsCore:
         key = EffectKey(run_id=request.run_id, call_id=request.call_id)
         return Call(tool, arguments, key, fingerprint(tool.name, text))
 
-    async def _settle(self, call: Call, *, known_not_done: bool) -> InvokeToolResponse:
+    async def _settle(self, call: Call, not_done_up_to: int) -> InvokeToolResponse:
         """Make attempts while another runner is at the call and the caller has time."""
         now = asyncio.get_running_loop().time
         left = remaining_s()
         until = now() + (_PATIENCE_S if left is None else left) - _LAST_ATTEMPT_S
         while True:
-            answer = await self._attempts.make(call, known_not_done=known_not_done)
+            answer = await self._attempts.make(call, not_done_up_to)
             if not isinstance(answer, InProgress):
                 return answer
             pause = max(answer.retry_after_s, _RETRY_AFTER_S_MIN)

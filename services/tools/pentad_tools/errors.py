@@ -36,13 +36,14 @@ class EffectOutcomeUnknown(FailedPrecondition):
 
     reason = "EFFECT_OUTCOME_UNKNOWN"
 
-    def __init__(self, run_id: str, call_id: str, tool: str) -> None:
+    def __init__(self, run_id: str, call_id: str, tool: str, attempt: int) -> None:
         super().__init__(
             f"whether call {call_id!r} of {tool!r} took place is unknown, and it must not be"
             " repeated unasked",
             run_id=run_id,
             call_id=call_id,
             tool=tool,
+            attempt=str(attempt),
         )
 
 

@@ -86,13 +86,17 @@ class Ledger:
             raise self._translated(error, call) from error
         return response.outcome
 
-    async def resolve(self, call: Call, fence: int, found: pb.EffectOutcome | None) -> None:
-        """Settle a call whose outcome was unknown: with an outcome, or as never made."""
+    async def resolve(self, call: Call, fence: int, found: pb.EffectOutcome | None) -> int:
+        """Settle a call whose outcome was unknown: with an outcome, or as never made.
+
+        Returns which attempt may be made, if it was not.
+        """
         request = pb.ResolveEffectRequest(key=call.key, fence=fence, outcome=found, hold=self._hold)
         try:
-            await self._stub.ResolveEffect(request, timeout=_RPC_S)
+            response = await self._stub.ResolveEffect(request, timeout=_RPC_S)
         except ServiceError as error:
             raise self._translated(error, call) from error
+        return response.attempt
 
     async def _beat(self, call: Call, fence: int) -> None:
         request = pb.ExtendEffectRequest(key=call.key, fence=fence, hold=self._hold)

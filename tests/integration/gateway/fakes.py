@@ -29,7 +29,7 @@ from pentad.state.v1.tool_pb2 import Tool
 from pentad.tools.v1 import tools_service_pb2 as tools_pb
 from pentad.tools.v1 import tools_service_pb2_grpc as tools_grpc
 from pentad_chassis.config import Settings
-from pentad_chassis.errors import Aborted, NotFound, Unavailable
+from pentad_chassis.errors import Aborted, NotFound, ServiceError, Unavailable
 from pentad_chassis.server import Context, serving
 from pentad_chassis.telemetry import silent_telemetry
 
@@ -85,6 +85,8 @@ class Runs(run_grpc.RunServiceServicer):
         self.ended = False
         self.breaks: list[int] = []
         """After how many events each of the next streams breaks."""
+        self.refusal: ServiceError | None = None
+        """What a resume meets."""
         self.sent = 0
         """Events that streams have let go of."""
         self.status = RunStatus()
@@ -144,7 +146,10 @@ class Runs(run_grpc.RunServiceServicer):
     async def ResumeRun(
         self, request: run_pb.ResumeRunRequest, context: Context
     ) -> run_pb.ResumeRunResponse:
-        return run_pb.ResumeRunResponse(run=self._run(request))
+        run = self._run(request)
+        if self.refusal is not None:
+            raise self.refusal
+        return run_pb.ResumeRunResponse(run=run)
 
     async def _reach(self, seq: int) -> None:
         async with self.more:

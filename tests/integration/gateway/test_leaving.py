@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import grpc
+from harness.fakes import until
 from harness.faults import DROP, open_proxy
 from integration.gateway.client import Gateway, bearer, key_of, open_client
 from integration.gateway.fakes import Peers
@@ -19,12 +20,6 @@ from pentad_gateway.config import Config
 SPEC = RunSpec(agent="clerk", input="hello")
 BOUND = pb.ExecuteRunRequest(spec=SPEC, request_id="r-1", cancel_on_disconnect=True)
 CANCEL = CancelRunRequest(tenant="default", run_id="01run", reason="the caller left")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
-        while not condition():  # noqa: ASYNC110 - fakes have no event for it
-            await asyncio.sleep(0.005)
 
 
 def follows(peers: Peers) -> Callable[[], bool]:
@@ -45,7 +40,7 @@ async def test_leaving_ends_the_run_of_a_caller_that_asked_for_it(gateway: Gatew
 async def test_running_out_of_time_is_leaving(gateway: Gateway) -> None:
     await gateway.peers.runs.append("run_created")
     runs = RunServiceStub(gateway.channel)
-    call = runs.ExecuteRun(BOUND, metadata=gateway.auth, timeout=0.2)
+    call = runs.ExecuteRun(BOUND, metadata=gateway.auth, timeout=1.0)
     await anext(aiter(call))
 
     await until(lambda: CANCEL in gateway.peers.asked)

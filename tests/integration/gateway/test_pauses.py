@@ -7,15 +7,10 @@ from integration.gateway.client import Gateway, reason, violations
 from pentad.gateway.v1 import run_service_pb2 as pb
 from pentad.gateway.v1.run_service_pb2_grpc import RunServiceStub
 from pentad.state.v1 import run_service_pb2 as state_pb
-from pentad.state.v1.run_pb2 import Pause, RunStatus, Settlement, UnknownEffect
+from pentad.state.v1.run_pb2 import Settlement
+from pentad_state.bounds import invalid
+from pentad_state.errors import SettlementMissing
 
-PARKED = RunStatus(
-    state=RunStatus.STATE_PAUSED,
-    pause=Pause(
-        reason="EFFECT_OUTCOME_UNKNOWN",
-        unknown_effects=[UnknownEffect(call_id=f"0.1.{i}", tool="pay") for i in range(2)],
-    ),
-)
 SETTLED = [Settlement(call_id=f"0.1.{i}", not_done=True) for i in range(2)]
 
 
@@ -23,10 +18,6 @@ async def refusal(gateway: Gateway, request: pb.ResumeRunRequest) -> grpc.aio.Ai
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await RunServiceStub(gateway.channel).ResumeRun(request, metadata=gateway.auth)
     return refused.value
-
-
-def resumes(gateway: Gateway) -> list[state_pb.ResumeRunRequest]:
-    return [asked for asked in gateway.peers.asked if isinstance(asked, state_pb.ResumeRunRequest)]
 
 
 async def test_a_pause_is_recorded_under_the_callers_tenant(gateway: Gateway) -> None:
@@ -40,51 +31,45 @@ async def test_a_pause_is_recorded_under_the_callers_tenant(gateway: Gateway) ->
     ]
 
 
-async def test_a_run_that_waits_for_a_person_goes_on_once_all_is_settled(gateway: Gateway) -> None:
-    gateway.peers.runs.status.CopyFrom(PARKED)
+async def test_what_was_found_out_goes_to_the_state_service_which_decides(
+    gateway: Gateway,
+) -> None:
+    """Nothing is looked up before: the request may be the repeat of one that was carried out."""
     request = pb.ResumeRunRequest(
         run_id="01run", request_id="r-1", settlements=SETTLED, reason="asked the bank"
     )
 
     await RunServiceStub(gateway.channel).ResumeRun(request, metadata=gateway.auth)
 
-    (asked,) = resumes(gateway)
+    (asked,) = gateway.peers.asked
+    assert isinstance(asked, state_pb.ResumeRunRequest)
     assert (asked.tenant, asked.run_id, asked.resume_id) == ("default", "01run", "r-1")
     assert list(asked.resumed.settlements) == SETTLED
     assert asked.resumed.reason == "asked the bank"
 
 
 async def test_a_settlement_that_is_missing_is_named(gateway: Gateway) -> None:
-    gateway.peers.runs.status.CopyFrom(PARKED)
+    gateway.peers.runs.refusal = SettlementMissing("01run", "0.1.1", "pay", 1)
 
     error = await refusal(gateway, pb.ResumeRunRequest(run_id="01run", settlements=SETTLED[:1]))
 
     assert reason(error) == "SETTLEMENT_MISSING"
     assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert "'0.1.1' of 'pay'" in str(error.details())
-    assert resumes(gateway) == []
 
 
-async def test_a_settlement_of_another_call_is_refused(gateway: Gateway) -> None:
-    gateway.peers.runs.status.CopyFrom(PARKED)
+async def test_a_settlement_of_another_call_is_refused_under_its_public_name(
+    gateway: Gateway,
+) -> None:
+    gateway.peers.runs.refusal = invalid("resumed.settlements[2].call_id", "must be one of them")
     other = Settlement(call_id="9.9.9", not_done=True)
 
     error = await refusal(
         gateway, pb.ResumeRunRequest(run_id="01run", settlements=[*SETTLED, other])
     )
 
+    assert reason(error) == "REQUEST_INVALID"
     assert violations(error) == ["settlements[2].call_id"]
-    assert resumes(gateway) == []
-
-
-async def test_of_a_run_that_is_not_paused_the_state_service_decides(gateway: Gateway) -> None:
-    """The request may be the repeat of one whose answer was lost."""
-    gateway.peers.runs.status.state = RunStatus.STATE_RUNNING
-
-    request = pb.ResumeRunRequest(run_id="01run", settlements=SETTLED)
-    await RunServiceStub(gateway.channel).ResumeRun(request, metadata=gateway.auth)
-
-    assert len(resumes(gateway)) == 1
 
 
 async def test_nobody_pauses_or_resumes_the_run_of_another_tenant(gateway: Gateway) -> None:
@@ -93,4 +78,3 @@ async def test_nobody_pauses_or_resumes_the_run_of_another_tenant(gateway: Gatew
     error = await refusal(gateway, pb.ResumeRunRequest(run_id="01run"))
 
     assert reason(error) == "RUN_NOT_FOUND"
-    assert resumes(gateway) == []

@@ -166,18 +166,6 @@ async def test_a_client_that_does_not_read_holds_the_stream_back(gateway: Gatewa
     assert gateway.peers.runs.sent < 500
 
 
-async def test_leaving_a_stream_leaves_the_run_alone(gateway: Gateway) -> None:
-    await gateway.peers.runs.append(*KINDS[:1])
-    call = RunServiceStub(gateway.channel).ExecuteRun(
-        pb.ExecuteRunRequest(spec=SPEC), metadata=gateway.auth
-    )
-    await anext(aiter(call))
-    call.cancel()
-    await gateway.peers.runs.append(*KINDS[1:])
-
-    assert not any(isinstance(a, orchestrator_pb.CancelRunRequest) for a in gateway.peers.asked)
-
-
 @pytest.mark.parametrize(
     "ask",
     [

@@ -188,7 +188,8 @@ async def test_a_turn_whose_executor_is_killed_is_restarted_at_another(
         "turn_completed", "run_completed",
     ]  # fmt: skip
     assert stored.run.status.output == "by b"
-    assert stored.events[3].turn_failed.retryable
+    failed = stored.events[3].turn_failed
+    assert (failed.retryable, failed.cut_short) == (True, True)
 
 
 async def test_an_executor_that_left_gets_nothing_new_and_finishes_what_it_has(

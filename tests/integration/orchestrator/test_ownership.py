@@ -100,24 +100,24 @@ async def test_a_run_that_another_owner_has_is_stopped_by_the_renewal(world: Wor
         await until(lambda: world.executor.left == 1)
 
 
-async def test_work_stops_before_a_lease_that_cannot_be_renewed_ends(world: World) -> None:
+async def test_work_under_a_lease_that_cannot_be_renewed_stops(world: World) -> None:
+    """In time, as `OwnedRuns` is tested to see to."""
     world.executor.script = [writes_until(asyncio.Event().wait, "never")]
     async with world.orchestrator(lease_s=1.0) as stub:
         await create(stub)
         await until(lambda: world.executor.requests)
         world.runs.cut_off = world.runs.only.owner
         await until(lambda: world.executor.left == 1)
-        assert not world.runs.only.free, "the store still counts it as owned"
 
 
 async def test_a_run_whose_owner_is_cut_off_goes_on_elsewhere(world: World) -> None:
     world.executor.script = [writes_until(asyncio.Event().wait, "never"), says("done")]
-    async with world.orchestrator(lease_s=0.5) as first:
+    async with world.orchestrator(lease_s=1.0) as first:
         await create(first)
         await until(lambda: world.executor.requests)
         stored = world.runs.only
         world.runs.cut_off = stored.owner
-        async with world.orchestrator(lease_s=0.5):
+        async with world.orchestrator():
             await world.ended()
 
     assert stored.fence == 2
@@ -127,10 +127,10 @@ async def test_a_run_whose_owner_is_cut_off_goes_on_elsewhere(world: World) -> N
 async def test_leases_are_renewed_while_a_run_lasts(world: World) -> None:
     gate = asyncio.Event()
     world.executor.script = [writes_until(gate.wait, "done")]
-    async with world.orchestrator(lease_s=0.5) as stub:
+    async with world.orchestrator(lease_s=2.0) as stub:
         await create(stub)
         first = world.runs.only.expires_at
-        await until(lambda: world.runs.only.expires_at > first + 0.5)
+        await until(lambda: world.runs.only.expires_at > first + 1.0)
         gate.set()
         assert (await world.ended()).fence == 1
 
@@ -175,7 +175,9 @@ async def test_a_full_process_takes_no_more_and_still_hears_of_cancels(world: Wo
         await until(lambda: second.run.status.state == RunStatus.STATE_RUNNING)
 
 
-async def test_a_drain_lets_the_turn_end_and_hands_the_run_on(world: World) -> None:
+async def test_a_drain_lets_the_turn_end_and_hands_the_run_on(
+    world: World, resting: asyncio.Event
+) -> None:
     gate = asyncio.Event()
 
     async def add(_: object) -> object:
@@ -195,6 +197,7 @@ async def test_a_drain_lets_the_turn_end_and_hands_the_run_on(world: World) -> N
     await until(lambda: world.tools.invocations)
     world.runs.claimable = False
     stop.set()
+    await resting.wait()
     gate.set()
     await first
     stored = world.runs.only

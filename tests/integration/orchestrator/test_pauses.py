@@ -44,12 +44,14 @@ class Payment:
 
     def __init__(self) -> None:
         self.made = 0
-        self.vouched: list[bool] = []
+        self.vouched: list[int] = []
 
     async def __call__(self, request: InvokeToolRequest) -> InvokeToolResponse:
-        self.vouched.append(request.known_not_done)
-        if not request.known_not_done:
-            raise fault(FailedPrecondition, "EFFECT_OUTCOME_UNKNOWN")
+        self.vouched.append(request.not_done_up_to)
+        if not request.not_done_up_to:
+            unknown = fault(FailedPrecondition, "EFFECT_OUTCOME_UNKNOWN")
+            unknown.metadata = {"attempt": "3"}
+            raise unknown
         self.made += 1
         return InvokeToolResponse(result=Payload(text="paid"))
 
@@ -192,6 +194,7 @@ async def test_a_call_of_which_nobody_knows_parks_the_run(world: World) -> None:
     assert stored.kinds[-2:] == ["effect_unknown", "run_paused"]
     (effect,) = stored.run.status.pause.unknown_effects
     assert (effect.call_id, effect.tool, effect.arguments.text) == ("0.1.0", "add", "{}")
+    assert effect.attempt == 3
 
 
 async def test_a_call_that_did_not_take_place_is_made_when_the_run_is_resumed(world: World) -> None:
@@ -201,7 +204,7 @@ async def test_a_call_that_did_not_take_place_is_made_when_the_run_is_resumed(wo
         await resume(world, Settlement(call_id="0.1.0", not_done=True))
         await world.ended()
 
-    assert (payment.vouched, payment.made) == ([False, True], 1)
+    assert (payment.vouched, payment.made) == ([0, 3], 1)
     assert world.executor.requests[-1].messages[-1].text == "paid"
 
 
@@ -212,7 +215,7 @@ async def test_a_result_that_was_found_out_never_reaches_the_tool(world: World) 
         await resume(world, Settlement(call_id="0.1.0", result=Payload(text="paid, it says")))
         await world.ended()
 
-    assert payment.vouched == [False]
+    assert payment.vouched == [0]
     assert world.executor.requests[-1].messages[-1].text == "paid, it says"
 
 
@@ -247,7 +250,9 @@ async def test_a_paused_run_that_is_cancelled_ends_with_the_reason(world: World)
     assert stored.run.status.cancel_reason == "never mind"
 
 
-async def test_a_pause_and_a_drain_at_once_leave_the_run_paused(world: World) -> None:
+async def test_a_pause_and_a_drain_at_once_leave_the_run_paused(
+    world: World, resting: asyncio.Event
+) -> None:
     gate = asyncio.Event()
 
     async def add(_: InvokeToolRequest) -> InvokeToolResponse:
@@ -268,6 +273,7 @@ async def test_a_pause_and_a_drain_at_once_leave_the_run_paused(world: World) ->
     await pause(world)
     await until(lambda: "pause" in world.runs.only.signalled)
     stop.set()
+    await resting.wait()
     gate.set()
     await running
 
@@ -297,3 +303,38 @@ async def test_a_run_that_kills_its_owners_is_given_up(world: World) -> None:
     assert stored.kinds[-2:] == ["run_started", "run_failed"]
     assert stored.run.status.failure.reason == "RUN_POISONED"
     assert world.executor.requests == []
+
+
+async def test_a_suspect_that_waits_for_its_trial_can_be_ended_or_handed_back(
+    world: World, resting: asyncio.Event
+) -> None:
+    """It may be what owners die of; until it begins, nobody dies of it."""
+    lost = [Event(run_started=RunStarted(owner="dead", attempt=2, owner_lost=True))] * 3
+    gate = asyncio.Event()
+    world.executor.script = [writes_until(gate.wait, "done")] * 3
+    stop = asyncio.Event()
+
+    async def process() -> None:
+        async with world.orchestrator():
+            await stop.wait()
+
+    running = asyncio.create_task(process())
+    on_trial = world.runs.seed("07-a", CREATED, STARTED, TURN, *lost)
+    await until(lambda: world.executor.requests)
+    unwanted = world.runs.seed("07-b", CREATED, STARTED, TURN, *lost)
+    waiting = world.runs.seed("07-c", CREATED, STARTED, TURN, *lost)
+    await until(lambda: unwanted.fence and waiting.fence)
+
+    unwanted.cancel_reason = "enough"
+    await until(lambda: unwanted.ended)
+    stop.set()
+    await resting.wait()
+    gate.set()
+    await running
+
+    assert unwanted.kinds[-1] == "run_cancelled"
+    assert waiting.kinds[-1] == "run_started", "as it was found"
+    assert len(waiting.events) == len(lost) + 3
+    assert waiting.run.run_id in world.runs.released
+    assert on_trial.kinds[-1] in {"run_completed", "turn_completed"}
+    assert len(world.executor.requests) == 1

@@ -184,7 +184,7 @@ async def test_a_run_waits_for_an_executor_that_is_away(world: World) -> None:
 async def test_the_wall_time_ends_a_run_in_the_middle_of_a_turn(world: World) -> None:
     world.executor.script = [writes_until(asyncio.Event().wait, "never")]
     spec = RunSpec(agent="clerk", input="hm", limits=Limits(max_turns=3))
-    spec.limits.wall_time.FromMilliseconds(100)
+    spec.limits.wall_time.FromSeconds(1)
     async with world.orchestrator() as stub:
         await create(stub, spec)
         stored = await world.ended()

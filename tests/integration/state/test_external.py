@@ -96,12 +96,15 @@ async def test_a_store_that_is_away_does_not_stop_the_start() -> None:
 class OldStore:
     """A server of long ago."""
 
-    async def call(self, *command: Value) -> Reply:
+    async def call(self, *command: Value, lasting: bool = False) -> Reply:
         raise AssertionError
 
     async def everywhere(self, *command: Value) -> list[Reply]:
         assert command == ("INFO", "server")
         return [b"# Server\r\nredis_version:6.0.16\r\n"]
+
+    async def probe(self, within_s: float) -> list[str]:
+        raise AssertionError
 
     async def run(self, script: Script, keys: object, *args: Value) -> Reply:
         raise AssertionError

@@ -179,7 +179,7 @@ async def test_a_run_claimed_by_a_replica_that_died_comes_back_with_its_lease(
     core: StateCore, route: Route
 ) -> None:
     run = await create(core)
-    (view,) = await core.leases.peek([partition_of_run(run.run_id)], 1)
+    (view,) = (await core.leases.peek([partition_of_run(run.run_id)], 1)).values()
     async with open_core(route.url, Config(), silent_telemetry("state")) as dying:
         await route.proxy.begin(CUT_RESPONSES)
         claim = dying.leases.claim(view.candidates[0], by("one", SHORT_LEASE_S))

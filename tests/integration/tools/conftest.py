@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 10.0
 
+LIVELY = pytest.mark.parametrize("hold_s", [0.15])
+"""Has calls give a sign of life every 50 ms."""
+
 
 @dataclass
 class Kit:
@@ -48,8 +51,7 @@ class Kit:
         arguments: str = "{}",
         call_id: str = "1.0.0",
         timeout: float = TIMEOUT_S,
-        *,
-        known_not_done: bool = False,
+        not_done_up_to: int = 0,
     ) -> InvokeToolResponse:
         """Invoke a tool as the orchestrator does."""
         request = InvokeToolRequest(
@@ -58,7 +60,7 @@ class Kit:
             call_id=call_id,
             tool=tool,
             arguments=Payload(content_type="application/json", text=arguments),
-            known_not_done=known_not_done,
+            not_done_up_to=not_done_up_to,
         )
         return await self.stub.InvokeTool(request, timeout=timeout)
 
@@ -75,8 +77,8 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def hold_s() -> float:
-    """How long the ledger holds an entry without a sign of life: short, to see many of them."""
-    return 0.15
+    """How long the ledger holds an entry without a sign of life: no test waits for one."""
+    return TIMEOUT_S
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def recorded(text: str) -> pb.EffectOutcome:
 class Entry:
     fingerprint: bytes
     fence: int = 0
+    attempt: int = 0
     outcome: pb.EffectOutcome | None = None
     abandoned: bool = True
     """Whether its runner counts as dead."""
@@ -89,10 +90,15 @@ class MemoryLedger(EffectServiceServicer):
         entry.fence += 1
         if died and request.effect == EFFECT_ONCE:
             return pb.BeginEffectResponse(
-                verdict=pb.BeginEffectResponse.VERDICT_OUTCOME_UNKNOWN, fence=entry.fence
+                verdict=pb.BeginEffectResponse.VERDICT_OUTCOME_UNKNOWN,
+                fence=entry.fence,
+                attempt=entry.attempt,
             )
         entry.abandoned = False
-        return pb.BeginEffectResponse(verdict=pb.BeginEffectResponse.VERDICT_RUN, fence=entry.fence)
+        entry.attempt += 1
+        return pb.BeginEffectResponse(
+            verdict=pb.BeginEffectResponse.VERDICT_RUN, fence=entry.fence, attempt=entry.attempt
+        )
 
     async def ExtendEffect(
         self, request: pb.ExtendEffectRequest, context: Context
@@ -118,10 +124,12 @@ class MemoryLedger(EffectServiceServicer):
         del context
         await self._see("ResolveEffect")
         entry = self._held(request.key, request.fence)
+        entry.abandoned = False
         if request.HasField("outcome"):
             entry.outcome = request.outcome
-        entry.abandoned = False
-        return pb.ResolveEffectResponse()
+            return pb.ResolveEffectResponse()
+        entry.attempt += 1
+        return pb.ResolveEffectResponse(attempt=entry.attempt)
 
     def _held(self, key: pb.EffectKey, fence: int) -> Entry:
         entry = self.entries.get(key.call_id)

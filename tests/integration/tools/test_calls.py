@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from harness.fakes import until
 from integration.tools.conftest import Kit
 from integration.tools.ledger import recorded
 
@@ -154,7 +155,8 @@ async def test_a_once_call_without_a_check_is_never_repeated(kit: Kit) -> None:
         await kit.invoke("once")
 
     assert caught.value.reason == "EFFECT_OUTCOME_UNKNOWN"
-    assert caught.value.metadata == {"run_id": "07abc", "call_id": "1.0.0", "tool": "once"}
+    told = {"run_id": "07abc", "call_id": "1.0.0", "tool": "once", "attempt": "1"}
+    assert caught.value.metadata == told
     assert kit.probe.runs == 1
     assert kit.ledger.seen == ["BeginEffect"]
 
@@ -196,25 +198,42 @@ async def test_a_call_that_a_person_vouches_did_not_take_place_runs(kit: Kit) ->
     await abandoned(kit, "once")
     kit.probe.release.set()
 
-    answer = await kit.invoke("once", known_not_done=True)
+    answer = await kit.invoke("once", not_done_up_to=1)
 
     assert (answer.result.text, answer.replayed) == ("run 2", False)
     assert kit.ledger.seen == ["BeginEffect", "ResolveEffect", "CompleteEffect", "completed"]
-    assert (await kit.invoke("once", known_not_done=True)).replayed, "and it runs no third time"
+    assert (await kit.invoke("once", not_done_up_to=1)).replayed, "and it runs no third time"
+
+
+async def test_what_a_person_found_out_counts_for_no_attempt_made_since(kit: Kit) -> None:
+    """It is said late, by an owner that had slept, or again, by a request that comes twice."""
+    await abandoned(kit, "once")
+    lost = asyncio.create_task(kit.invoke("once", not_done_up_to=1))
+    await until(lambda: kit.probe.runs == 2)
+    lost.cancel()
+    await asyncio.gather(lost, return_exceptions=True)
+    kit.ledger.entry("1.0.0").abandoned = True
+
+    with pytest.raises(FailedPrecondition) as doubted:
+        await kit.invoke("once", not_done_up_to=1)
+
+    assert doubted.value.reason == "EFFECT_OUTCOME_UNKNOWN"
+    assert doubted.value.metadata["attempt"] == "2"
+    assert kit.probe.runs == 2
 
 
 async def test_a_person_is_believed_where_a_check_cannot_tell(kit: Kit) -> None:
     await abandoned(kit, "once_checked")
     kit.probe.release.set()
 
-    assert (await kit.invoke("once_checked", known_not_done=True)).result.text == "run 2"
+    assert (await kit.invoke("once_checked", not_done_up_to=1)).result.text == "run 2"
 
 
 async def test_a_check_that_finds_the_effect_knows_better_than_a_person(kit: Kit) -> None:
     await abandoned(kit, "once_checked")
     kit.probe.finding = Done("found")
 
-    answer = await kit.invoke("once_checked", known_not_done=True)
+    answer = await kit.invoke("once_checked", not_done_up_to=1)
 
     assert (answer.result.text, answer.replayed) == ("found", True)
     assert kit.probe.runs == 1
@@ -224,6 +243,6 @@ async def test_a_ledger_that_holds_the_outcome_knows_better_than_a_person(kit: K
     kit.probe.release.set()
     await kit.invoke("once")
 
-    answer = await kit.invoke("once", known_not_done=True)
+    answer = await kit.invoke("once", not_done_up_to=1)
 
     assert (answer.result.text, answer.replayed, kit.probe.runs) == ("run 1", True, 1)

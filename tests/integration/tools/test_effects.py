@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
-from integration.tools.conftest import TIMEOUT_S, Kit
+from integration.tools.conftest import LIVELY, Kit
 from integration.tools.ledger import recorded
 
 from pentad_chassis.errors import DeadlineExceeded, FailedPrecondition, Unavailable
 from pentad_tools.tool import NOT_DONE, Done
 
 
+@LIVELY
 async def test_a_long_call_gives_signs_of_life(kit: Kit) -> None:
     running = asyncio.create_task(kit.invoke("pure"))
 
@@ -17,9 +18,10 @@ async def test_a_long_call_gives_signs_of_life(kit: Kit) -> None:
     kit.probe.release.set()
     assert (await running).result.text == "run 1"
 
-    assert kit.ledger.seen[-1] == "completed"
+    assert kit.ledger.seen.count("completed") == 1
 
 
+@LIVELY
 async def test_a_sign_of_life_that_fails_is_followed_by_the_next(kit: Kit) -> None:
     kit.ledger.refusing["ExtendEffect"] = 1
     running = asyncio.create_task(kit.invoke("pure"))
@@ -38,6 +40,7 @@ async def leave(kit: Kit, tool: str) -> None:
         await calling
 
 
+@LIVELY
 async def test_a_once_call_is_finished_when_its_caller_leaves(kit: Kit) -> None:
     await leave(kit, "once")
     await kit.ledger.saw("ExtendEffect", 2)
@@ -52,7 +55,7 @@ async def test_a_once_call_is_finished_when_its_caller_leaves(kit: Kit) -> None:
 
 async def test_a_once_call_outlives_its_callers_deadline(kit: Kit) -> None:
     with pytest.raises(DeadlineExceeded):
-        await kit.invoke("once", timeout=0.3)
+        await kit.invoke("once", timeout=1.0)
     kit.probe.release.set()
 
     await kit.ledger.saw("completed")
@@ -66,6 +69,7 @@ async def test_a_pure_call_stops_when_its_caller_leaves(kit: Kit) -> None:
     assert "CompleteEffect" not in kit.ledger.seen
 
 
+@LIVELY
 async def test_a_stop_of_the_service_finishes_once_calls(kit: Kit) -> None:
     await leave(kit, "once")
 
@@ -108,6 +112,7 @@ async def test_a_check_after_a_timeout_may_find_that_nothing_happened(kit: Kit) 
     assert kit.ledger.entry("1.0.0").outcome is not None
 
 
+@LIVELY
 async def test_a_thread_that_overruns_is_held_and_recorded_at_its_end(kit: Kit) -> None:
     with pytest.raises(FailedPrecondition) as caught:
         await kit.invoke("once_in_thread")
@@ -121,7 +126,6 @@ async def test_a_thread_that_overruns_is_held_and_recorded_at_its_end(kit: Kit) 
     assert (again.result.text, again.replayed, kit.probe.runs) == ("late", True, 1)
 
 
-@pytest.mark.parametrize("hold_s", [TIMEOUT_S])  # the ledger is asked for as long as it holds
 @pytest.mark.parametrize("tool", ["pure", "once"])
 async def test_an_outcome_is_recorded_when_the_store_is_back(kit: Kit, tool: str) -> None:
     kit.ledger.refusing["CompleteEffect"] = 4
@@ -133,6 +137,7 @@ async def test_an_outcome_is_recorded_when_the_store_is_back(kit: Kit, tool: str
     assert kit.probe.runs == 1
 
 
+@LIVELY
 async def test_a_store_that_stays_away_is_an_error_and_the_call_may_be_repeated(kit: Kit) -> None:
     kit.ledger.refusing["CompleteEffect"] = 1000
     kit.probe.release.set()

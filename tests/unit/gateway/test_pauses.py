@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 
 from pentad.gateway.v1.run_service_pb2 import CreateRunRequest, ResumeRunRequest
 from pentad.state.v1.message_pb2 import Payload
-from pentad.state.v1.run_pb2 import Pause, Run, RunSpec, RunStatus, Settlement, UnknownEffect
+from pentad.state.v1.run_pb2 import RunSpec, Settlement
 from pentad_gateway import validation
 
 KIB = 1024
@@ -76,6 +76,7 @@ def test_a_settlement_says_one_thing_about_one_call() -> None:
         (Settlement(not_done=True), "settlements[0].call_id"),
         (Settlement(call_id="x" * 129, not_done=True), "settlements[0].call_id"),
         (Settlement(call_id="a", not_done=False), "settlements[0].not_done"),
+        (Settlement(call_id="a", not_done=True, attempt=-1), "settlements[0].attempt"),
         (Settlement(call_id="a", failure=" "), "settlements[0].failure"),
         (Settlement(call_id="a", failure="x" * (KIB + 1)), "settlements[0].failure"),
         (Settlement(call_id="a", result=Payload()), "settlements[0].result"),
@@ -102,18 +103,3 @@ def test_settlements_are_of_different_calls_and_not_too_many() -> None:
 def test_the_reason_and_the_ids_have_bounds() -> None:
     assert faults(reason="x" * (KIB + 1), request_id="x" * 129) == ["request_id", "reason"]
     assert [v.field for v in validation.resume_run(ResumeRunRequest())] == ["run_id"]
-
-
-def test_only_calls_that_the_run_asks_about_are_settled() -> None:
-    pause = Pause(unknown_effects=[UnknownEffect(call_id="0.1.0")])
-    run = Run(status=RunStatus(state=RunStatus.STATE_PAUSED, pause=pause))
-    request = ResumeRunRequest(
-        run_id="r",
-        settlements=[
-            Settlement(call_id="0.1.0", not_done=True),
-            Settlement(call_id="0.1.1", not_done=True),
-        ],
-    )
-
-    found = validation.settlements_of(run, request)
-    assert [v.field for v in found] == ["settlements[1].call_id"]

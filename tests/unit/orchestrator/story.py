@@ -123,6 +123,14 @@ def breaks(run: Run, *, retryable: bool = True, **metadata: str) -> Event:
     )
 
 
+def cut(run: Run) -> Event:
+    """Return the outcome of a turn whose executor was gone in the midst."""
+    event = breaks(run)
+    event.turn_failed.failure.reason = "UNAVAILABLE"
+    event.turn_failed.cut_short = True
+    return event
+
+
 def returns(call_id: str, text: str = "5") -> Event:
     """Return the outcome of a call that succeeds."""
     return Event(tool_call_completed=ToolCallCompleted(call_id=call_id, result=Payload(text=text)))
@@ -134,9 +142,9 @@ def errs(call_id: str, reason: str = "TOOL_FAILED") -> Event:
     return Event(tool_call_completed=ToolCallCompleted(call_id=call_id, error=error))
 
 
-def unknown(call_id: str) -> Event:
+def unknown(call_id: str, attempt: int = 1) -> Event:
     """Return the outcome of a call whose runner died."""
-    return Event(effect_unknown=EffectUnknown(call_id=call_id, tool="add"))
+    return Event(effect_unknown=EffectUnknown(call_id=call_id, tool="add", attempt=attempt))
 
 
 def _completed(run: Run, message: Message, usage: Usage | None) -> Event:

@@ -1,4 +1,4 @@
-"""Tool calls: repeated as long as that is safe, and what a person found out is used once."""
+"""Tool calls: repeated as long as that is safe, and what a person found out goes with them."""
 
 from typing import Any
 
@@ -11,12 +11,10 @@ from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.message_pb2 import Payload
 from pentad.state.v1.run_pb2 import Settlement
 from pentad.tools.v1.tools_service_pb2 import InvokeToolRequest, InvokeToolResponse
-from pentad_chassis.calls import is_unrepeated
 from pentad_chassis.clock import FakeClock
 from pentad_chassis.errors import (
     DeadlineExceeded,
     FailedPrecondition,
-    ResourceExhausted,
     ServiceError,
     Unavailable,
 )
@@ -30,12 +28,10 @@ class Tools:
 
     def __init__(self, *errors: ServiceError) -> None:
         self.errors = list(errors)
-        self.said: list[bool] = []
-        self.repeatable: list[bool] = []
+        self.said: list[int] = []
 
     async def InvokeTool(self, request: InvokeToolRequest, **_: Any) -> InvokeToolResponse:
-        self.said.append(request.known_not_done)
-        self.repeatable.append(not is_unrepeated())
+        self.said.append(request.not_done_up_to)
         if self.errors:
             raise self.errors.pop(0)
         return InvokeToolResponse(result=Payload(text="5"))
@@ -47,7 +43,7 @@ def asked() -> Story:
 
 
 def vouched() -> Story:
-    story = asked().record(unknown("0.1.0"))
+    story = asked().record(unknown("0.1.0", attempt=2))
     return story.resume(Settlement(call_id="0.1.0", not_done=True))
 
 
@@ -71,15 +67,16 @@ async def test_a_call_is_asked_for_again_until_there_is_an_answer(error: Service
     event = await invoke(tools, asked())
 
     assert event.tool_call_completed.result.text == "5"
-    assert tools.said == [False] * 3
-    assert tools.repeatable == [True] * 3
+    assert tools.said == [0] * 3
 
 
 async def test_what_nobody_knows_is_an_event_of_its_own() -> None:
-    event = await invoke(Tools(fault(FailedPrecondition, "EFFECT_OUTCOME_UNKNOWN")), asked())
+    error = fault(FailedPrecondition, "EFFECT_OUTCOME_UNKNOWN")
+    error.metadata = {"attempt": "2"}
+    event = await invoke(Tools(error), asked())
 
     told = event.effect_unknown
-    assert (told.step, told.call_id, told.tool) == ("run", "0.1.0", "add")
+    assert (told.step, told.call_id, told.tool, told.attempt) == ("run", "0.1.0", "add", 2)
 
 
 async def test_another_failure_of_pentads_own_ends_the_run() -> None:
@@ -89,24 +86,9 @@ async def test_another_failure_of_pentads_own_ends_the_run() -> None:
     assert plan.status(story.run).failure.reason == "ARGUMENTS_CHANGED"
 
 
-async def test_a_call_that_did_not_take_place_is_made_once_and_not_by_a_retry() -> None:
-    tools = Tools()
+async def test_what_is_known_of_an_attempt_goes_with_every_repeat() -> None:
+    """The ledger knows whether another attempt was made since; who asks does not have to."""
+    tools = Tools(fault(Unavailable, "UNAVAILABLE"), fault(Unavailable, "CALL_IN_PROGRESS"))
     await invoke(tools, vouched())
 
-    assert tools.said == [True]
-    assert tools.repeatable == [False]
-
-
-@pytest.mark.parametrize("reason", ["UNAVAILABLE", "CALL_IN_PROGRESS", "STORE_UNAVAILABLE"])
-async def test_an_attempt_that_may_have_made_the_call_uses_up_what_was_known(reason: str) -> None:
-    tools = Tools(fault(Unavailable, reason))
-    await invoke(tools, vouched())
-
-    assert tools.said == [True, False]
-
-
-async def test_an_attempt_that_reached_nobody_does_not() -> None:
-    tools = Tools(fault(Unavailable, "CIRCUIT_OPEN"), fault(ResourceExhausted, "OVERLOADED"))
-    await invoke(tools, vouched())
-
-    assert tools.said == [True] * 3
+    assert tools.said == [2] * 3

@@ -10,17 +10,18 @@ from pentad.state.v1.event_pb2 import DeadlineReached, Event
 from pentad.state.v1.run_pb2 import RunStatus
 from pentad.state.v1.run_service_pb2 import AppendEventsRequest, AppendEventsResponse, Lease
 from pentad_chassis.clock import FakeClock
-from pentad_chassis.errors import InvalidArgument, ServiceError, Unavailable
+from pentad_chassis.errors import DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from pentad_orchestrator.journal import Journal, LeaseLost
 
 EVENT = Event(deadline_reached=DeadlineReached())
 STATUS = RunStatus(state=RunStatus.STATE_RUNNING)
+LEASE_S = 6.0
 
 
 def journal_of(runs: FakeRuns, fence: int = 0) -> Journal:
     runs.seed("07-a", Event(run_created=simple()))
     lease = Lease(run_id="07-a", fence=fence)
-    return Journal(direct(runs), lease, 1, patience(), FakeClock())
+    return Journal(direct(runs), lease, 1, patience(), FakeClock(), LEASE_S)
 
 
 async def test_events_come_back_as_recorded_and_time_is_the_stores() -> None:
@@ -41,6 +42,27 @@ async def test_an_answer_that_is_lost_is_asked_for_again_under_the_same_id() -> 
 
     assert len(runs.only.events) == 3
     assert len(runs.only.appends) == 2
+
+
+async def test_an_append_that_is_not_answered_leaves_time_for_others_within_the_lease() -> None:
+    class Timed:
+        def __init__(self) -> None:
+            self.seconds: list[float] = []
+
+        async def AppendEvents(
+            self, request: AppendEventsRequest, *, timeout: float
+        ) -> AppendEventsResponse:
+            self.seconds.append(timeout)
+            if len(self.seconds) < 3:
+                raise fault(DeadlineExceeded, "DEADLINE_EXCEEDED")
+            return AppendEventsResponse(events=request.events)
+
+    runs = Timed()
+    lease = Lease(fence=1)
+    journal = Journal(runs, lease, 1, patience(), FakeClock(), LEASE_S)  # type: ignore[arg-type]
+    await journal.append([EVENT], STATUS)
+
+    assert sum(runs.seconds) <= LEASE_S
 
 
 async def test_nothing_is_appended_with_a_stale_fence_nor_ever_after() -> None:
@@ -77,7 +99,7 @@ async def test_a_journal_that_grew_since_the_claim_is_another_owners() -> None:
     """Who slept between claim and reading finds what was written since, perhaps the run's end."""
     runs = FakeRuns()
     runs.seed("07-a", Event(run_created=simple()), *[EVENT] * 4)
-    journal = Journal(direct(runs), Lease(run_id="07-a"), 4, patience(), FakeClock())
+    journal = Journal(direct(runs), Lease(run_id="07-a"), 4, patience(), FakeClock(), LEASE_S)
 
     with pytest.raises(LeaseLost, match="SEQ_CONFLICT"):
         await journal.read(runs.only.events[:3])
@@ -98,7 +120,7 @@ async def test_an_append_after_one_that_failed_has_an_id_of_its_own() -> None:
             raise fault(InvalidArgument, "PAYLOAD_TOO_LARGE")
 
     runs = Refusing()
-    journal = Journal(runs, Lease(fence=4), 1, patience(), FakeClock())  # type: ignore[arg-type]
+    journal = Journal(runs, Lease(fence=4), 1, patience(), FakeClock(), LEASE_S)  # type: ignore[arg-type]
     for _ in range(2):
         with pytest.raises(InvalidArgument):
             await journal.append([EVENT], STATUS)

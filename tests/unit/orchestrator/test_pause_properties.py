@@ -30,7 +30,7 @@ class Runners:
     def invoke(self, command: InvokeTool) -> Event:
         call_id = command.call_id
         if call_id not in self.done:
-            if self._dies(call_id) and not command.known_not_done:
+            if self._dies(call_id) and not command.not_done_up_to:
                 return unknown(call_id)
             self.made[call_id] += 1
             self.done[call_id] = self.world._call(call_id)

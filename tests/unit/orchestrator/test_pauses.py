@@ -204,19 +204,28 @@ def test_a_failure_that_was_found_out_goes_to_the_model() -> None:
 def test_a_call_that_did_not_take_place_is_made_and_its_runner_told() -> None:
     story = parked().resume(Settlement(call_id="0.1.0", not_done=True))
 
-    assert plan.decide(story.run)[0] == InvokeTool("0.1.0", known_not_done=True)
+    assert plan.decide(story.run)[0] == InvokeTool("0.1.0", not_done_up_to=1)
     story.record(returns("0.1.0"))
     assert story.kinds[-1] == "turn_started"
 
 
-def test_the_next_owner_does_not_rely_on_what_the_one_before_may_have_used() -> None:
-    """The call may have been made since: then it must not be made again unasked."""
+def test_the_next_owner_says_the_same_and_the_ledger_knows_of_attempts_since() -> None:
     story = parked().resume(Settlement(call_id="0.1.0", not_done=True))
     story.start(lost=True)
 
-    assert plan.decide(story.run)[0] == InvokeTool("0.1.0")
-    story.record(unknown("0.1.0"))
+    assert plan.decide(story.run)[0] == InvokeTool("0.1.0", not_done_up_to=1)
+    story.record(unknown("0.1.0", attempt=2))
     assert story.run.paused
+    story.resume(Settlement(call_id="0.1.0", not_done=True))
+    assert plan.decide(story.run)[0] == InvokeTool("0.1.0", not_done_up_to=2)
+
+
+def test_what_was_found_out_of_another_attempt_settles_nothing() -> None:
+    story = parked()
+    assert plan.status(story.run).pause.unknown_effects[0].attempt == 1
+
+    assert story.resume(Settlement(call_id="0.1.0", attempt=2, not_done=True)).run.paused
+    assert not story.resume(Settlement(call_id="0.1.0", attempt=1, not_done=True)).run.paused
 
 
 def test_what_nobody_settled_parks_the_run_again() -> None:

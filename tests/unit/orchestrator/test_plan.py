@@ -6,6 +6,7 @@ from unit.orchestrator.story import (
     Story,
     asks,
     breaks,
+    cut,
     errs,
     returns,
     says,
@@ -150,6 +151,30 @@ def test_the_third_failure_of_a_turn_ends_the_run() -> None:
     story.record(breaks(story.run))
 
     assert plan.status(story.run).failure.reason == "MODEL_UNAVAILABLE"
+
+
+def test_an_executor_that_dies_is_no_failure_of_the_turn() -> None:
+    story = Story().start()
+    for _ in range(2):
+        story.record(breaks(story.run))
+        story.record(plan.restarted(story.run))
+    for _ in range(plan.TURN_CUTS_MAX - 1):
+        story.record(cut(story.run))
+        story.record(plan.restarted(story.run))
+
+    assert not story.run.ended
+    story.record(breaks(story.run))
+    assert plan.status(story.run).failure.reason == "MODEL_UNAVAILABLE"
+
+
+def test_a_turn_on_which_executors_die_again_and_again_ends_the_run() -> None:
+    story = Story().start()
+    for _ in range(plan.TURN_CUTS_MAX - 1):
+        story.record(cut(story.run))
+        story.record(plan.restarted(story.run))
+    story.record(cut(story.run))
+
+    assert plan.status(story.run).failure.reason == "UNAVAILABLE"
 
 
 def test_a_failure_that_no_repeat_would_mend_ends_the_run_at_once() -> None:

@@ -105,6 +105,7 @@ async def test_a_models_failure_is_an_event(
 
     assert event.turn_failed.failure.reason == reason
     assert event.turn_failed.retryable is retryable
+    assert not event.turn_failed.cut_short
 
 
 async def test_the_pause_a_provider_asks_for_is_kept_with_the_failure() -> None:

@@ -36,3 +36,28 @@ def test_every_problem_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         Config.load()
 
     assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("nonsense://:hunter2@db", "must begin with redis://, rediss:// or unix:// for one"),
+        ("db:6379", "must begin with redis://"),
+        ("redis+ring://:hunter2@db", "must begin with redis://"),
+        ("redis://:hunter2@db:port", "Port could not be cast to integer"),
+        ("redis+sentinel://:hunter2@a,b", "must end with the name that the sentinels give"),
+        ("redis+cluster://:hunter2@a:1,", "names no server"),
+    ],
+)
+def test_a_url_that_leads_to_no_store_is_refused_at_the_start(
+    url: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENTAD_STATE_REDIS_URL", url)
+
+    with pytest.raises(ConfigInvalid) as caught:
+        Config.load()
+
+    (told,) = caught.value.problems
+    assert told.startswith("PENTAD_STATE_REDIS_URL: ")
+    assert problem in told
+    assert "hunter2" not in told

@@ -17,6 +17,7 @@ from pentad_state.store import script
 from pentad_state.waiting import running
 
 APPEND, READ = script("run_append"), script("run_events")
+TAIL = script("run_tail")
 KEYS = ["pentad:{p07}:run:x"]
 
 
@@ -34,7 +35,7 @@ async def server(tmp_path: Path) -> AsyncIterator[FakeServer]:
 async def pipe(server: FakeServer) -> AsyncIterator[Pipe]:
     telemetry = silent_telemetry("state")
     endpoint, metrics = Address(f"unix://{server.path}"), StateMetrics(telemetry.metrics)
-    opened = Pipe(endpoint, 0.3, telemetry, metrics, Copies(replicas=2, wait_s=0.5))
+    opened = Pipe(endpoint, 30.0, telemetry, metrics, Copies(replicas=2, wait_s=0.5))
     async with running(opened.serve()):
         yield opened
 
@@ -57,6 +58,19 @@ async def test_what_only_reads_is_not_waited_for(server: FakeServer, pipe: Pipe)
     assert await pipe.call("GET", "y") == b"y"
 
     assert [c[0] for batch in server.reads for c in batch] == [b"EVALSHA", b"GET"]
+
+
+async def test_what_clients_go_on_from_is_waited_for_too(server: FakeServer, pipe: Pipe) -> None:
+    """What a primary showed that is none any more would be a gap, or an event that never was."""
+    server.answer = waits(b":2\r\n")
+
+    await asyncio.gather(pipe.run(TAIL, KEYS, "x"), pipe.call("GET", KEYS[0], lasting=True))
+    server.answer = waits(b":1\r\n")
+    with pytest.raises(DurabilityNotReached):
+        await pipe.run(TAIL, KEYS, "x")
+
+    (batch, _) = server.reads
+    assert [c[0] for c in batch] == [b"EVALSHA", b"GET", b"SET", b"WAIT"]
 
 
 async def test_too_few_replicas_are_said_to_those_who_wrote(server: FakeServer, pipe: Pipe) -> None:

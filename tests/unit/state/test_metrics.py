@@ -20,7 +20,7 @@ class Depths:
         self.away = True
         self.asked = 0
 
-    async def call(self, *command: Value) -> Reply:
+    async def call(self, *command: Value, lasting: bool = False) -> Reply:
         assert command[0] == "ZCARD"
         self.asked += 1
         if self.away:
@@ -31,6 +31,9 @@ class Depths:
         raise NotImplementedError
 
     async def everywhere(self, *command: Value) -> list[Reply]:
+        raise NotImplementedError
+
+    async def probe(self, within_s: float) -> list[str]:
         raise NotImplementedError
 
 

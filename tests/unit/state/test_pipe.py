@@ -1,7 +1,6 @@
 """The pipe groups commands, and no failure of the link is ever silent, mixed up or without end."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,8 +16,11 @@ from pentad_state.pipe import Pipe
 from pentad_state.store import script
 from pentad_state.waiting import running
 
+PATIENT_S = 30.0
+"""For a reply; a test that passes waits for far less."""
 
-def pipe_to(address: str, reply_s: float) -> Pipe:
+
+def pipe_to(address: str, reply_s: float = PATIENT_S) -> Pipe:
     telemetry = silent_telemetry("state")
     return Pipe(Address(address), reply_s, telemetry, StateMetrics(telemetry.metrics))
 
@@ -30,8 +32,13 @@ async def server(tmp_path: Path) -> AsyncIterator[FakeServer]:
 
 
 @pytest.fixture
-async def pipe(server: FakeServer) -> AsyncIterator[Pipe]:
-    opened = pipe_to(f"unix://{server.path}", 0.3)
+def reply_s() -> float:
+    return PATIENT_S
+
+
+@pytest.fixture
+async def pipe(server: FakeServer, reply_s: float) -> AsyncIterator[Pipe]:
+    opened = pipe_to(f"unix://{server.path}", reply_s)
     async with running(opened.serve()):
         yield opened
 
@@ -86,14 +93,13 @@ async def test_what_is_wrong_with_the_server_is_said_as_such(
     assert server.connections == connections
 
 
+@pytest.mark.parametrize("reply_s", [0.3])
 async def test_a_hung_server_is_noticed_and_left(server: FakeServer, pipe: Pipe) -> None:
     server.answer = lambda _: None
-    begun = time.monotonic()
 
     with pytest.raises(StoreUnavailable):
         await pipe.call("ECHO", "x")
 
-    assert time.monotonic() - begun < 1
     server.answer = echo
     assert await pipe.call("ECHO", "y") == b"y"
     assert server.connections == 2
@@ -117,13 +123,12 @@ async def test_a_store_that_is_not_there_is_said_soon_and_found_when_it_comes(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "s"
-    pipe = pipe_to(f"unix://{path}", 1)
+    pipe = pipe_to(f"unix://{path}")
     async with running(pipe.serve()):
         for _ in range(3):
-            begun = time.monotonic()
-            with pytest.raises(StoreUnavailable):
-                await pipe.call("PING")
-            assert time.monotonic() - begun < 1
+            async with asyncio.timeout(PATIENT_S / 3):
+                with pytest.raises(StoreUnavailable):
+                    await pipe.call("PING")
         async with FakeServer(path).running():
             assert await pipe.call("ECHO", "x") == b"x"
 
@@ -142,7 +147,7 @@ async def test_what_waits_is_bounded(pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 
 async def test_a_stop_leaves_nobody_waiting(server: FakeServer) -> None:
     server.answer = lambda _: None
-    pipe = pipe_to(f"unix://{server.path}", 60)
+    pipe = pipe_to(f"unix://{server.path}")
     async with running(pipe.serve()):
         sent = asyncio.ensure_future(pipe.call("ECHO", "x"))
         await asyncio.sleep(0.05)

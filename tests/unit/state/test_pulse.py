@@ -12,6 +12,7 @@ from pentad_chassis.telemetry import silent_telemetry
 from pentad_state import pulse as module
 from pentad_state.config import Config
 from pentad_state.errors import StoreUnavailable
+from pentad_state.probes import probe
 from pentad_state.pulse import Pulse
 from pentad_state.soundness import StoreTooOld
 from pentad_state.store import Reply, Script, Value
@@ -32,9 +33,11 @@ class FakeStore:
         self.lost = 0
         """Calls that fail from now on."""
         self.hangs = False
+        self.others: list[str] = []
+        """Of further servers why they are away, or nothing."""
         self.looked: list[str] = []
 
-    async def call(self, *command: Value) -> Reply:
+    async def call(self, *command: Value, lasting: bool = False) -> Reply:
         if self.hangs:
             await asyncio.Event().wait()
         if self.lost > 0:
@@ -60,6 +63,9 @@ class FakeStore:
     async def everywhere(self, *command: Value) -> list[Reply]:
         return [await self.call(*command)]
 
+    async def probe(self, within_s: float) -> list[str]:
+        return [await probe(self.call("PING"), within_s=within_s), *self.others]
+
 
 ALWAYS = 1_000_000
 
@@ -68,7 +74,8 @@ class Felt:
     def __init__(self, **settings: Any) -> None:
         self.store = FakeStore()
         self.telemetry = silent_telemetry("state")
-        self.pulse = Pulse(self.store, Config(**settings), self.telemetry)
+        self.alarm = asyncio.Event()
+        self.pulse = Pulse(self.store, Config(**settings), self.telemetry, self.alarm)
 
     @property
     def wrong(self) -> dict[str, str]:
@@ -107,9 +114,39 @@ async def test_a_connection_lost_and_found_again_is_no_outage() -> None:
     assert felt.wrong == {}
 
 
-async def test_a_store_that_hangs_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ANSWER_S", 0.01)
+async def test_one_of_several_servers_that_is_away_leaves_the_others_in_use() -> None:
     felt = Felt()
+    felt.store.others = ["", "it cannot be reached"]
+    await felt.pulse.begin()
+    await felt.pulse.beat()
+
+    assert felt.telemetry.health.conditions()["store"] == degraded(
+        "1 of 3 primaries away; what they hold waits: it cannot be reached"
+    )
+    felt.store.others = ["", ""]
+    await felt.pulse.beat()
+    assert felt.wrong == {}
+
+
+async def test_a_connection_that_fell_silent_makes_it_feel_at_once_and_only_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_INTERVAL_S", 1000.0)
+    monkeypatch.setattr(module, "_INTERVAL_SILENT_S", 1000.0)
+    felt = Felt()
+    await felt.pulse.begin()
+    task = asyncio.create_task(felt.pulse.serve())
+    felt.store.lost = 1
+    felt.alarm.set()
+
+    await until(lambda: "store" in felt.wrong)
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_store_that_hangs_is_away() -> None:
+    felt = Felt(reply_s=0.01)
     await felt.pulse.begin()
     felt.store.hangs = True
 

@@ -64,13 +64,13 @@ async def test_a_lost_connection_is_replaced_and_its_gap_is_told() -> None:
 async def test_a_silent_connection_is_asked_and_then_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(module, "_SILENCE_S", 0.4)
     with running_engine("valkey") as url:
         work = Notes()
         signals = Signals(Address(url), {"work": work}, silent_telemetry("state"))
         async with running(signals.serve()):
             await until(lambda: work.gaps == 1)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.0)
             assert work.gaps == 1  # it answers when it is asked
-            ask(url, "CLIENT", "PAUSE", 800, "ALL")  # as mute as a dead one
+            ask(url, "CLIENT", "PAUSE", 1500, "ALL")  # as mute as a dead one
             await until(lambda: work.gaps >= 2)

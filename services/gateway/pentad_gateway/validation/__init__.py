@@ -20,7 +20,6 @@ from pentad_gateway.validation.runs import (
     get_run,
     list_runs,
     resume_run,
-    settlements_of,
     tail_run,
     wait_run,
 )
@@ -39,7 +38,6 @@ __all__ = [
     "list_sessions",
     "name_session",
     "resume_run",
-    "settlements_of",
     "tail_run",
     "unknown_tools",
     "update_agent",

@@ -12,7 +12,7 @@ from pentad.gateway.v1.run_service_pb2 import (
     WaitRunRequest,
 )
 from pentad.gateway.v1.trace_service_pb2 import GetRunTraceRequest
-from pentad.state.v1.run_pb2 import Run, RunSpec, RunStatus, Settlement, Step
+from pentad.state.v1.run_pb2 import RunSpec, RunStatus, Settlement, Step
 from pentad_chassis.errors import FieldViolation
 from pentad_gateway.validation.agents import check_limits
 from pentad_gateway.validation.bounds import (
@@ -35,6 +35,7 @@ DELAY_DAYS = 365
 CALL_ID_BYTES = 128
 SETTLEMENTS = 100
 SETTLEMENTS_BYTES = 320 * KIB
+ATTEMPTS = 2**31 - 1
 """In all: each stands twice in one append, as what was said and as the call's outcome."""
 
 _NO_PERFORMER = "must be set, or `capability`"
@@ -110,18 +111,9 @@ def resume_run(request: ResumeRunRequest) -> list[FieldViolation]:
     return bounds.violations
 
 
-def settlements_of(run: Run, request: ResumeRunRequest) -> list[FieldViolation]:
-    """Return which settlements are of calls that the paused run does not ask about."""
-    bounds = Bounds()
-    asked = {effect.call_id for effect in run.status.pause.unknown_effects}
-    for i, settlement in enumerate(request.settlements):
-        if settlement.call_id not in asked:
-            bounds.broken(f"settlements[{i}].call_id", "must be one of the run's unknown effects")
-    return bounds.violations
-
-
 def _settlement(bounds: Bounds, at: str, settlement: Settlement) -> None:
     bounds.filled(f"{at}.call_id", settlement.call_id, CALL_ID_BYTES)
+    bounds.within(f"{at}.attempt", settlement.attempt, ATTEMPTS)
     match settlement.WhichOneof("finding"):
         case "result":
             if settlement.result.WhichOneof("body") is None:

@@ -6,11 +6,13 @@ local call, fence = ARGV[1], ARGV[2]
 
 local held = redis.call('HMGET', effects, 'state:' .. call, 'fence:' .. call)
 if not held[1] then
-  return 'GONE'
+  return {'GONE'}
 end
 if held[1] == 'done' or held[2] ~= fence then
-  return 'STALE'
+  return {'STALE'}
 end
 redis.call('HSET', effects, 'state:' .. call, 'running',
   'until:' .. call, digits(now() + tonumber(ARGV[3])))
-return 'OK'
+-- A repeat allows no attempt but the one that it allowed before.
+local made = held[1] == 'unknown' and 1 or 0
+return {'OK', redis.call('HINCRBY', effects, 'attempt:' .. call, made)}

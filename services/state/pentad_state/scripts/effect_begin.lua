@@ -12,12 +12,15 @@ local state, until_ms = held[1], tonumber(held[5] or '0')
 
 local function take(verdict, as)
   local fence = redis.call('HINCRBY', effects, 'fence:' .. call, 1)
+  -- A runner that repeats its begin has made no attempt in between.
+  local made = (as == 'running' and held[4] ~= runner) and 1 or 0
+  local attempt = redis.call('HINCRBY', effects, 'attempt:' .. call, made)
   redis.call('HSET', effects, 'state:' .. call, as, 'runner:' .. call, runner,
     'until:' .. call, digits(ms + hold_ms))
   if redis.call('PTTL', effects) == -1 then
     redis.call('PEXPIRE', effects, live_ms)
   end
-  return {verdict, fence}
+  return {verdict, fence, attempt}
 end
 
 if not state then

@@ -2,12 +2,12 @@
 -- that brought it (16 characters), so that a repeat is known for what it is however late it comes.
 -- KEYS  run, journal, leases, text of the event before, effects, ready, ended
 -- ARGV  id, fence, expected seq, tag, state, status, retention in ms, ms text lives,
---       whether the events say that the run was resumed (1) and that it needs a person (1), events...
+--       whether the events say that the run was resumed (1), its doubts, events...
 local run, journal, leases, text, effects, ready, ended = unpack(KEYS)
 local id, fence, tag, status = ARGV[1], ARGV[2], ARGV[4], ARGV[6]
 local expected, state = tonumber(ARGV[3]), tonumber(ARGV[5])
 local retention_ms, text_ms = tonumber(ARGV[7]), ARGV[8]
-local says_resumed, needs_person = ARGV[9] == '1', ARGV[10] == '1'
+local says_resumed, doubts = ARGV[9] == '1', ARGV[10]
 local FIRST = 11
 local count = #ARGV - FIRST + 1
 
@@ -35,12 +35,16 @@ local function rest()
   local asked = redis.call('HMGET', run, 'cancel', 'withdrawn', 'place')
   local cancel, withdrawn, place = unpack(asked, 1, 3)
   redis.call('HDEL', run, 'owner', 'pause', 'withdrawn')
+  redis.call('HSET', run, 'doubts', doubts)
   -- It may rest for longer than a ledger lives by itself.
   redis.call('PERSIST', effects)
-  if withdrawn and not needs_person then
+  if doubts ~= '' then
+    withdrawn = nil  -- it needs an answer of its own
+  end
+  if withdrawn then
     redis.call('HSET', run, 'resumed', withdrawn)
   end
-  if cancel or (withdrawn and not needs_person) then
+  if cancel or withdrawn then
     redis.call('HSET', run, 'state', QUEUED)
     go_ahead(ready, place, cancel)
     announce(id)

@@ -1,10 +1,29 @@
 -- Lets a run that rests go on, or takes back a pause that is not carried out yet.
 -- KEYS  run, ready, due, turns
--- ARGV  id, tenant, tag of the request (16 characters), what its next owner is to journal
+-- ARGV  id, tenant, tag of the request (16 characters), what its next owner is to journal, which
+--       doubts it settles...
 local run, ready, due, turns = unpack(KEYS)
-local id, tenant, tag, resumed = unpack(ARGV)
+local id, tenant, tag, resumed = unpack(ARGV, 1, 4)
 
-local held = redis.call('HMGET', run, 'tenant', 'state', 'place', 'pause', 'resumes', 'cancel')
+-- Whether each doubt is settled, and nothing else. A doubt is `CALL:ATTEMPT`; it is settled by its
+-- like, and by `CALL:0`, which is for any attempt.
+local function settles(doubts)
+  local left = {}
+  for i = 5, #ARGV do
+    left[ARGV[i]] = true
+  end
+  for doubt in string.gmatch(doubts, '%S+') do
+    local any = string.gsub(doubt, ':%d+$', ':0')
+    if not (left[doubt] or left[any]) then
+      return false
+    end
+    left[doubt], left[any] = nil, nil
+  end
+  return next(left) == nil
+end
+
+local held = redis.call('HMGET', run, 'tenant', 'state', 'place', 'pause', 'resumes', 'cancel',
+  'doubts')
 if held[1] ~= tenant then
   return {'GONE'}
 end
@@ -13,6 +32,9 @@ if string.find(resumes, ' ' .. tag, 1, true) then
   return {'OK', redis.call('HGETALL', run)}
 end
 if state == PAUSED then
+  if not settles(held[7] or '') then
+    return {'UNSETTLED', redis.call('HGETALL', run)}
+  end
   redis.call('HSET', run, 'state', QUEUED, 'resumed', resumed)
   schedule(ready, due, turns, id, place, now())
 elseif state == QUEUED and pause then
