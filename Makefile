@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 BASE ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-long test-failpoints test-sim chaos test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench bench-hop bench-overload bench-growth clean
+.PHONY: help install up demo test test-long test-failpoints test-sim mutations chaos test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench bench-hop bench-overload bench-pickup bench-growth bench-peers clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-failpoints: install ## Let processes die at every failpoint, not only at th
 SEEDS ?= 2000
 test-sim: install ## Play SEEDS simulated suites under virtual time
 	cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
+
+mutations: install ## Take out each safeguard in turn, and show that tests notice
+	$(BIN)/python tests/mutations/run.py
 
 SECONDS ?= 60
 chaos: install ## Kill, stop, cut and starve a real suite for SECONDS
@@ -92,8 +95,19 @@ bench: install ## Measure a simple run beside a bare gRPC chain
 bench-hop: install ## Measure what the chassis costs on a hop
 	$(BIN)/python -m bench.hop
 
+bench-pickup: install ## Measure how long work waits on an idle suite
+	$(BIN)/python -m bench.pickup
+
 bench-growth: install ## Measure whether a turn costs more the later it comes
 	$(BIN)/python -m bench.growth
+
+PEERS := bench/out/peers
+$(PEERS)/.installed: bench/peers/install bench/peers/requirements.lock bench/peers/package.json
+	@PYTHON=$(PYTHON) bench/peers/install
+	@touch $@
+
+bench-peers: install $(PEERS)/.installed ## Measure what users could pick instead, beside the suite
+	$(BIN)/python -m bench.peers
 
 bench-overload: install ## Ask three times too much of a suite
 	$(BIN)/python -m bench.overload

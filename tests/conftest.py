@@ -1,19 +1,23 @@
-"""Fixtures of the system tests: whole suites, in one process and in five."""
+"""Fixtures of the system tests: whole suites, in one process and in five; and for all, patience."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness.suite import Kit, Suite, Topology, example_agents
+from harness.suite import ALONE, TOPOLOGIES, UNHURRIED, Kit, Suite, example_agents
+from hypothesis import HealthCheck, settings
 
 # A shell that runs tests in the background has them ignore Ctrl-C, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5"}
-"""Runs whose owner died are taken over sooner than by default."""
+os.environ.update(UNHURRIED)
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
-TOPOLOGIES: tuple[Topology, ...] = ("one", "five")
+SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5", "PENTAD_TOOLS_HOLD_S": "0.5"}
+"""What a dead process held is known to be free sooner than by default."""
 
 
 @pytest.fixture(scope="session", params=TOPOLOGIES)
@@ -21,7 +25,9 @@ def suite(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Suite]:
     """A suite that tests share: they leave it as healthy as they found it."""
-    shared = Suite(request.param, tmp_path_factory.mktemp(request.param) / "data")
+    topology, _, alone = request.param.partition("-")
+    data_dir = tmp_path_factory.mktemp(request.param) / "data"
+    shared = Suite(topology, data_dir, ALONE if alone else None)
     shared.start()
     yield shared
     assert shared.is_running, f"the shared suite ended:\n{shared.tail_of_log()}"
@@ -52,10 +58,10 @@ def new_suite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
             each.kill9()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A suite of five processes, each of which tests may kill."""
-    shared = Suite("five", tmp_path_factory.mktemp("five") / "data", SOON)
+    """A suite of five processes that tests share, each of which they may kill."""
+    shared = Suite("five", tmp_path_factory.mktemp("mortal") / "data", SOON)
     shared.start()
     yield shared
     assert shared.stop() == 0

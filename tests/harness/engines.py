@@ -216,6 +216,12 @@ class Trio:
         known = self.sentinels[0].ask("INFO", "sentinel")["master0"]
         return not known["address"].endswith(f":{self.primary.port}") and known["status"] == "ok"
 
+    def primary_now(self) -> Node:
+        """Return the server that the sentinels hold for the primary."""
+        address = self.sentinels[0].ask("INFO", "sentinel")["master0"]["address"]
+        nodes = (self.primary, *self.replicas)
+        return next(node for node in nodes if address.endswith(f":{node.port}"))
+
     def _followers(self) -> int:
         return int(_facts(self.primary)["connected_slaves"])
 

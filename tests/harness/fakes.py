@@ -14,7 +14,7 @@ from pentad.tools.v1.tools_service_pb2_grpc import ToolsServiceServicer
 from pentad_chassis.errors import ServiceError
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Return once `condition` holds; fail when it does not within `timeout_s`."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - it may hang on anything

@@ -85,8 +85,8 @@ async def serving_http(
         try:
             while (request := await _read(reader)) is not None:
                 await handle(Exchange(request, reader, writer))
-        except ConnectionError:
-            return
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # whoever asked is gone
         finally:
             writer.close()
 

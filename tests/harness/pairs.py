@@ -17,7 +17,6 @@ REPLICAS = 2
 _COMMON: Mapping[str, Any] = {
     "drain_delay_s": 0.5,
     "drain_grace_s": 5.0,
-    "max_lag_s": 60.0,  # tests share their processor with whatever else runs
 }
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "executor": {"registration_ttl_s": 1.5},

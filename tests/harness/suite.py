@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import pytest
 import yaml
 from google.protobuf.json_format import ParseDict
 from harness.processes import command_of, is_alive, tree_of
@@ -42,6 +43,25 @@ RUN_S = 60.0
 STOP_S = 40.0
 
 Topology = Literal["one", "five"]
+TOPOLOGIES: tuple[Topology, ...] = ("one", "five")
+
+ALONE = {
+    f"PENTAD_{service}_LINK": "false"
+    for service in ("GATEWAY", "ORCHESTRATOR", "EXECUTOR", "TOOLS", "STATE")
+}
+"""Calls between services go by themselves instead of over links."""
+
+TRANSPORTS = (
+    pytest.param(True, id="link"),
+    pytest.param(False, id="alone", marks=pytest.mark.long),
+)
+"""Whether services are joined by links, for fixtures of tests that hold on either."""
+
+BOTH_TRANSPORTS = (*TOPOLOGIES, pytest.param("five-alone", marks=pytest.mark.long))
+"""Likewise, for the suite that tests share."""
+
+UNHURRIED = {"PENTAD_GATEWAY_MAX_QUEUE_S": "60", "PENTAD_ORCHESTRATOR_MAX_QUEUE_S": "60"}
+"""Tests share their processor with whatever else runs: no service is to refuse runs for that."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,7 @@ class Suite:
             **{k: v for k, v in os.environ.items() if not k.startswith(("PENTAD_", "OPENAI_"))},
             "PYTHONPATH": os.pathsep.join([str(PLUGIN), os.environ.get("PYTHONPATH", "")]),
             "PENTAD_TOOLS_DATA_DIR": str(ROOT / "examples" / "data"),
+            **UNHURRIED,
             **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

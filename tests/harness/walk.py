@@ -45,7 +45,7 @@ _STOP_S = 20.0
 _LINGERS_S = 0.5
 """Longer than a third of a lease and of a hold, so that both are renewed meanwhile."""
 
-_COMMON: Mapping[str, Any] = {"breaker_reset_s": 0.2, "drain_grace_s": 0.2, "max_lag_s": 60.0}
+_COMMON: Mapping[str, Any] = {"breaker_reset_s": 0.2, "drain_grace_s": 0.2}
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "state": {"reply_s": 2.0},
     "tools": {"hold_s": 0.5},

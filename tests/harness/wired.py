@@ -55,12 +55,13 @@ BREAKER_RESET_S = 0.4
 
 _QUIET_S = 0.3
 _WATCH = "HandleExceptions[/grpc.health.v1.Health/Watch]"
-_OF_CONNECTIONS = ("_Connection", _WATCH)
+_LINK = "HandleExceptions[/pentad.chassis.v1.LinkService/Connect]"
+_OF_CONNECTIONS = ("_Connection", "Links.", "Session.", "Desk.read")
+_OF_CALLS = ("rpc_task", "HandleExceptions", "_AioCall", "Desk._serve")
 
 _COMMON: Mapping[str, Any] = {
     "breaker_reset_s": BREAKER_RESET_S,
     "drain_grace_s": 1.0,
-    "max_lag_s": 60.0,  # tests share their processor with whatever else runs
 }
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "state": {"reply_s": 0.8},
@@ -138,14 +139,16 @@ class Wired:
     def tasks(self) -> Counter[str]:
         """Count the services' tasks by what they do.
 
-        Tasks of a connection are left out, be it a proxy's or one whose peer is watched: channels
-        connect when they need to.
+        Tasks of a connection are left out, be it a proxy's, one whose peer is watched, or a link:
+        channels connect when they need to. A call is a call, however it came.
         """
         found = Counter(_name(t) for t in asyncio.all_tasks() if t is not asyncio.current_task())
-        found["rpc_task"] -= found[_WATCH]
-        return Counter({n: c for n, c in found.items() if not n.startswith(_OF_CONNECTIONS)})
+        calls = found["rpc_task"] - found[_WATCH] - found[_LINK] + found["Desk._serve"]
+        left_out = (*_OF_CONNECTIONS, *_OF_CALLS)
+        others = {n: c for n, c in found.items() if not n.startswith(left_out)}
+        return Counter({"calls served": calls, **others})
 
-    async def settle(self, known: Counter[str], timeout_s: float = 6.0) -> None:
+    async def settle(self, known: Counter[str], timeout_s: float = 20.0) -> None:
         """Return once no task and no span is left beyond the known tasks."""
 
         async def at_rest() -> bool:
@@ -174,7 +177,7 @@ class Wired:
 
 
 @asynccontextmanager
-async def open_wired(folder: Path, **executor: Any) -> AsyncIterator[Wired]:
+async def open_wired(folder: Path, *, link: bool = True, **executor: Any) -> AsyncIterator[Wired]:
     """Run the assembly while the block runs; `executor` goes into that service's settings."""
     log = StringIO()
     telemetry = {name: open_telemetry(name, "debug", log) for name in (*SERVICES, "client")}
@@ -189,7 +192,7 @@ async def open_wired(folder: Path, **executor: Any) -> AsyncIterator[Wired]:
             proxies[hop] = await stack.enter_async_context(_open_proxy(folder, hop, engine))
         for service in SERVICES:
             config_type, open_app = APPS[service]
-            config = config_type(**_settings(folder, service, proxies, executor))
+            config = config_type(link=link, **_settings(folder, service, proxies, executor))
             await stack.enter_async_context(open_app(config, telemetry[service]))
         connection = Connection(
             address=proxies["client", "gateway"].address,

@@ -18,7 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from harness.builders import agent, answer, ask, call
 from harness.faults import DROP
 from harness.openai_server import OpenAIServer, Turn, open_openai_server
-from harness.suite import until
+from harness.suite import TRANSPORTS, until
 from harness.wired import Wired, open_wired
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
 WITHIN_S = 1.0
 BEGIN_S = 10.0
-SHORT_S = 0.5
+SHORT_S = 0.75
 """A deadline that passes while the work is going on."""
 
 GONE = (DeadlineExceeded, Unavailable)
@@ -129,13 +129,13 @@ class Scene:
     server: OpenAIServer
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene() -> AsyncIterator[Scene]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=TRANSPORTS)
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     turn = Turn(text="Let me think.", hold=True)
     async with open_openai_server([turn], repeat=True) as server:
         with tempfile.TemporaryDirectory(prefix="pentad-") as folder:
             settings = {"openai_base_url": server.base_url, "openai_api_key": server.api_key}
-            async with open_wired(Path(folder), **settings) as wired:
+            async with open_wired(Path(folder), link=request.param, **settings) as wired:
                 yield Scene(wired, server)
 
 

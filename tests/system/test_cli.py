@@ -94,8 +94,6 @@ def test_an_agent_is_created_updated_and_left_alone(suite: Suite) -> None:
 def test_what_goes_wrong_is_one_line_with_what_to_do(
     suite: Suite, arguments: tuple[str, ...], code: int, complaint: str
 ) -> None:
-    suite.pentad("agent", "apply", "-f", "examples/agents/clock.yaml")
-
     assert complaint in one_line(suite.pentad(*arguments), code)
 
 

@@ -1,13 +1,24 @@
 """What survives `kill -9`: every accepted run, with each effect once and no event lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from harness.builders import agent, answer, ask, call, diary, gated
 from harness.processes import is_alive
-from harness.suite import Kit, Suite, example_agents, example_spec, kinds, until
+from harness.suite import (
+    TOPOLOGIES,
+    Kit,
+    Suite,
+    example_agents,
+    example_spec,
+    kinds,
+    until,
+)
 
 from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.run_pb2 import RunStatus
@@ -18,6 +29,8 @@ pytestmark = pytest.mark.system
 
 SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5"}
 """Runs whose owner died are taken over sooner than by default."""
+
+JOB = "ticket-report"
 
 
 async def read_up_to_call(kit: Kit, run_id: str, tool: str, after: str = "") -> list[Event]:
@@ -67,80 +80,104 @@ async def test_runs_and_streams_survive_two_kills_of_the_whole_suite(
     assert lines == ["line 0", "line 1", "line 2"], "no line twice, none missing"
 
 
-async def test_a_call_that_was_cut_off_is_settled_by_its_tools_check_and_not_repeated(
-    new_suite: Callable[..., Suite], tmp_path: Path
-) -> None:
-    suite = new_suite(**SOON)
-    parcel = tmp_path / "parcel"
-    async with suite.open() as kit:
-        await kit.apply(
-            agent("courier", call("go", "deliver", path=str(parcel)), answer("{go}", "go"))
-        )
-        run = await kit.create(ask("courier"))
-        await until(lambda: asyncio.to_thread(parcel.exists), what="the parcel")
-        suite.kill9()
-    suite.restart()
+@dataclass(frozen=True)
+class Struck:
+    """A suite that was killed while runs were in the middle of something, and started again."""
 
+    suite: Suite
+    runs: Mapping[str, str]
+    """Their ids, by agent or workflow."""
+
+    parcels: Mapping[str, Path]
+    """What those runs delivered that deliver, by agent."""
+
+    seen: Sequence[Event]
+    """What a client had seen of the workflow."""
+
+
+COURIERS = {"courier": "deliver", "thrower": "deliver_blindly"}
+"""Agents by the tool they call; only the first can tell afterwards whether it delivered."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=TOPOLOGIES)
+async def struck(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Struck]:
+    folder = tmp_path_factory.mktemp("struck")
+    suite = Suite(request.param, folder / "data", SOON)
+    suite.start()
+    try:
+        yield await strike(suite, folder)
+        assert suite.stop() == 0
+    finally:
+        if suite.is_running:
+            suite.kill9()
+
+
+async def strike(suite: Suite, folder: Path) -> Struck:
+    parcels = {name: folder / name for name in COURIERS}
     async with suite.open() as kit:
-        ended = await kit.wait(run.run_id)
+        await kit.apply(*example_agents())
+        runs = {}
+        for name, tool in COURIERS.items():
+            rule = call("go", tool, path=str(parcels[name]))
+            await kit.apply(agent(name, rule, answer("{go}", "go")))
+            runs[name] = (await kit.create(ask(name))).run_id
+        for parcel in parcels.values():
+            await until(partial(asyncio.to_thread, parcel.exists), what="the parcel")
+        runs[JOB] = (await kit.create(example_spec(JOB))).run_id
+        pids = suite.pids()
+        seen = await read_up_to_call(kit, runs[JOB], "calculator")
+        suite.kill9(pids)
+    suite.restart()
+    return Struck(suite, runs, parcels, seen)
+
+
+async def test_a_call_that_was_cut_off_is_settled_by_its_tools_check_and_not_repeated(
+    struck: Struck,
+) -> None:
+    async with struck.suite.open() as kit:
+        ended = await kit.wait(struck.runs["courier"])
 
     assert ended.status.output == "delivered before"
-    assert len(parcel.read_text("utf-8").splitlines()) == 1
+    assert len(struck.parcels["courier"].read_text("utf-8").splitlines()) == 1
 
 
 async def test_a_call_that_nobody_can_settle_waits_for_a_person_and_is_not_repeated(
-    new_suite: Callable[..., Suite], tmp_path: Path
+    struck: Struck,
 ) -> None:
-    suite = new_suite(**SOON)
-    parcel = tmp_path / "parcel"
-    async with suite.open() as kit:
-        await kit.apply(
-            agent("thrower", call("go", "deliver_blindly", path=str(parcel)), answer("{go}", "go"))
-        )
-        run = await kit.create(ask("thrower"))
-        await until(lambda: asyncio.to_thread(parcel.exists), what="the parcel")
-        suite.kill9()
-    suite.restart()
-
-    async with suite.open() as kit:
+    run_id = struck.runs["thrower"]
+    async with struck.suite.open() as kit:
 
         async def is_paused() -> bool:
-            return (await kit.get(run.run_id)).status.state == RunStatus.STATE_PAUSED
+            return (await kit.get(run_id)).status.state == RunStatus.STATE_PAUSED
 
         await until(is_paused, what="the run is paused")
-        paused = await kit.get(run.run_id)
+        paused = await kit.get(run_id)
 
     assert paused.status.pause.reason == "EFFECT_OUTCOME_UNKNOWN"
     assert [e.call_id for e in paused.status.pause.unknown_effects] == ["0.1.0"]
-    assert len(parcel.read_text("utf-8").splitlines()) == 1
+    assert len(struck.parcels["thrower"].read_text("utf-8").splitlines()) == 1
 
 
-async def test_the_examples_job_survives_a_kill_in_its_middle(
-    new_suite: Callable[..., Suite],
-) -> None:
-    suite = new_suite(**SOON)
-    async with suite.open() as kit:
-        await kit.apply(*example_agents())
-        run = await kit.create(example_spec("ticket-report"))
-        pids = suite.pids()
-        seen = await read_up_to_call(kit, run.run_id, "calculator")
-        suite.kill9(pids)
-    suite.restart()
+async def test_the_examples_job_survives_a_kill_in_its_middle(struck: Struck) -> None:
+    suite, run_id = struck.suite, struck.runs[JOB]
 
-    done = suite.pentad("tail", run.run_id, "--after", seen[2].cursor)
+    done = suite.pentad("tail", run_id, "--after", struck.seen[2].cursor)
 
     assert done.returncode == 0, done.stderr
     assert "run completed" in done.stdout.splitlines()[-1]
     async with suite.open() as kit:
-        assert (await kit.wait(run.run_id)).status.state == RunStatus.STATE_COMPLETED
+        assert (await kit.wait(run_id)).status.state == RunStatus.STATE_COMPLETED
     (notebook,) = suite.notebooks.glob("*/tickets.txt")
     assert len(notebook.read_text("utf-8").splitlines()) == 1
 
 
-@pytest.mark.parametrize("victim", ["state", "tools", "executor", "orchestrator", "gateway"])
+@pytest.mark.parametrize("victim", ["state", "executor", "gateway"])
 async def test_a_service_that_dies_is_started_again_and_its_runs_go_on(
     five: Suite, tmp_path: Path, victim: str
 ) -> None:
+    """As do runs whose tool-runner dies (`test_pause.py`) or orchestrator (`test_traces.py`)."""
     gate = tmp_path / "gate"
     async with five.open() as kit:
         await kit.apply(gated(f"waits-{victim}", str(gate)))
@@ -169,6 +206,7 @@ async def test_a_service_that_dies_is_started_again_and_its_runs_go_on(
     assert kinds(events)[-1] == "run_completed", events[-1]
 
 
+@pytest.mark.parametrize("new_suite", ["five"], indirect=True)
 async def test_children_follow_a_supervisor_that_was_killed(
     new_suite: Callable[..., Suite],
 ) -> None:

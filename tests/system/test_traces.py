@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from harness.builders import ask, gated
 from harness.faults import LOSE_ONE_REQUEST
-from harness.suite import Kit, Suite, example_agents, until
+from harness.suite import (
+    BOTH_TRANSPORTS,
+    TRANSPORTS,
+    Kit,
+    Suite,
+    example_agents,
+    until,
+)
 from harness.wired import Hop, Wired, open_wired
 
 from pentad.gateway.v1.trace_service_pb2 import GetRunTraceRequest, GetRunTraceResponse
@@ -18,6 +25,8 @@ from pentad_chassis.semconv import PENTAD_LINKED_SPAN
 from pentad_cli.follow import follow
 
 pytestmark = pytest.mark.system
+
+ON_BOTH = pytest.mark.parametrize("suite", BOTH_TRANSPORTS, indirect=True)
 
 TRIES = 5
 """Of having a certain request lost: one of the background may come before it."""
@@ -32,14 +41,21 @@ async def trace_of(kit: Kit, run_id: str) -> GetRunTraceResponse:
     async def whole() -> bool:
         request = GetRunTraceRequest(run_id=run_id)
         found.CopyFrom(await kit.client.traces.GetRunTrace(request))
-        known = {span.span_id for span in found.spans}
-        parents = {span.parent_span_id for span in found.spans} - {""}
-        return parents <= known and {span.service for span in found.spans} >= SERVICES
+        return is_whole(found.spans)
 
-    await until(whole, 10.0, "every span's parent and every service in the trace")
+    await until(whole, what="the trace is whole")
     return found
 
 
+def is_whole(spans: Sequence[Span]) -> bool:
+    """Whether nothing is still to come: a service tells of its spans in the order of their ends."""
+    owned = [span.HasField("end_time") for span in owners(spans)]
+    heard = {span.parent_span_id for span in spans if is_served(span)}
+    called = {span.span_id for span in spans if is_call(span) and not span.failed}
+    return any(owned) and all(owned) and called <= heard and not cut_off(spans)
+
+
+@ON_BOTH
 async def test_a_run_is_one_trace_over_all_five_services(kit: Kit) -> None:
     events = await kit.execute(ask("clock"))
     run = await kit.get(events[0].run_id)
@@ -48,6 +64,7 @@ async def test_a_run_is_one_trace_over_all_five_services(kit: Kit) -> None:
 
     assert found.trace_id == run.trace_id
     assert {span.trace_id for span in found.spans} == {run.trace_id}
+    assert {span.service for span in found.spans} == SERVICES
     assert len({span.span_id for span in found.spans}) == len(found.spans)
     roots = [span for span in found.spans if not span.parent_span_id]
     assert [(r.service, r.kind) for r in roots] == [("gateway", Span.KIND_SERVER)]
@@ -64,6 +81,7 @@ async def test_a_trace_tells_who_did_what(kit: Kit) -> None:
     assert by_name["execute_tool current_time"] == "tools"
 
 
+@ON_BOTH
 async def test_every_call_is_seen_from_both_sides(kit: Kit) -> None:
     events = await kit.execute(ask("clock"))
 
@@ -79,6 +97,7 @@ async def test_every_call_is_seen_from_both_sides(kit: Kit) -> None:
         assert caller.service != span.service
 
 
+@ON_BOTH
 async def test_a_run_crosses_every_hop_in_one_tree(kit: Kit) -> None:
     events = await kit.execute(ask("clock"))
 
@@ -96,15 +115,14 @@ async def test_a_run_crosses_every_hop_in_one_tree(kit: Kit) -> None:
     assert served["ExecuteRun"] == served["CreateRun"] / 2 == 1, "at orchestrator and state"
     assert served["ExecuteTurn"] == 2
     assert served["InvokeTool"] == served["BeginEffect"] == served["CompleteEffect"] == 1
-    calls = [span for span in spans if span.kind == Span.KIND_CLIENT and "/" in span.name]
     heard = Counter(span.parent_span_id for span in spans if is_served(span))
-    assert all(heard[call.span_id] == 1 for call in calls), "each call is served once"
+    assert all(heard[span.span_id] == 1 for span in spans if is_call(span)), "served once"
 
 
-@pytest.fixture
-async def wired() -> AsyncIterator[Wired]:
+@pytest.fixture(params=TRANSPORTS)
+async def wired(request: pytest.FixtureRequest) -> AsyncIterator[Wired]:
     with tempfile.TemporaryDirectory(prefix="pentad-") as folder:
-        async with open_wired(Path(folder)) as opened:
+        async with open_wired(Path(folder), link=request.param) as opened:
             await opened.kit.apply(*example_agents())
             for _ in range(2):  # so that every hop has its connection, also that of the registry
                 await opened.kit.execute(ask("clock"))
@@ -225,3 +243,8 @@ def hops_of(spans: Sequence[Span]) -> set[Hop]:
 
 def is_served(span: Span) -> bool:
     return bool(span.kind == Span.KIND_SERVER)
+
+
+def is_call(span: Span) -> bool:
+    """Whether it is an attempt at a call to another service."""
+    return bool(span.kind == Span.KIND_CLIENT and "/" in span.name)

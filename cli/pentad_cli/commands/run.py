@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from pentad_cli.documents import read_documents, to_message
 from pentad_cli.failure import CommandFailed
 from pentad_cli.follow import follow
 from pentad_cli.output import print_json, print_text
+from pentad_cli.persist import persist
 from pentad_cli.progress import Progress
 from pentad_cli.timeline import Narrator
 from pentad_cli.times import start_of
@@ -98,7 +100,8 @@ def _spec(agent: str, text: str, file: Path | None, session: str) -> RunSpec:
 
 async def _watch(client: Client, spec: RunSpec, request_id: str, watch: Watch) -> None:
     request = CreateRunRequest(spec=spec, request_id=request_id)
-    watch.run_id = (await client.runs.CreateRun(request)).run.run_id
+    created = await persist(partial(client.runs.CreateRun, request), known=False)
+    watch.run_id = created.run.run_id
     console = Console(stderr=True)
     if watch.json or not console.is_terminal:
         await _watch_lines(client, watch)
@@ -108,7 +111,7 @@ async def _watch(client: Client, spec: RunSpec, request_id: str, watch: Watch) -
 
 async def _watch_lines(client: Client, watch: Watch) -> None:
     narrator = Narrator()
-    async for event in follow(client, watch.run_id):
+    async for event in follow(client, watch.run_id, known=True):
         watch.progress.apply(event)
         if watch.json:
             print_json(event)
@@ -135,7 +138,7 @@ async def _watch_tree(client: Client, watch: Watch, console: Console) -> None:
     with Live(draw(), console=console, auto_refresh=False, transient=True) as live:
         async with asyncio.TaskGroup() as group:
             drawing = group.create_task(keep_drawing(live))
-            async for event in follow(client, watch.run_id):
+            async for event in follow(client, watch.run_id, known=True):
                 watch.progress.apply(event)
             drawing.cancel()
     console.print(run_tree(watch.progress, watch.progress.elapsed_s))

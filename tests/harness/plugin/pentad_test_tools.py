@@ -40,6 +40,12 @@ def break_down(words: str) -> str:
     raise RuntimeError(words)
 
 
+@tool(effect=Effect.PURE)
+def fill(kib: int) -> str:
+    """Return so much text."""
+    return "x" * 1024 * kib
+
+
 async def _deliver(path: str, context: ToolContext) -> str:
     await asyncio.to_thread(_write_down, path, context.idempotency_key)
     await _exists(f"{path}.gate")

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 import pentad_cli.follow
+import pentad_cli.persist
 from pentad.gateway.v1.run_service_pb2 import TailRunRequest, TailRunResponse
 from pentad.state.v1.event_pb2 import Event, RunCompleted, TurnStarted
 from pentad_chassis.errors import NotFound, Unavailable
@@ -49,14 +50,15 @@ class FakeGateway:
         return FakeStream(EVENTS[seen : seen + count], error)
 
 
-async def followed(gateway: FakeGateway) -> list[int]:
+async def followed(gateway: FakeGateway, *, known: bool = False) -> list[int]:
     client = cast("Client", SimpleNamespace(runs=gateway))
-    return [event.seq async for event in follow(client, "r")]
+    return [event.seq async for event in follow(client, "r", known=known)]
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pentad_cli.follow, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(pentad_cli.persist, "_PAUSE_S", (0.0, 0.0))
 
 
 async def test_a_broken_stream_continues_behind_the_last_event() -> None:
@@ -72,6 +74,12 @@ async def test_a_gateway_that_was_never_there_is_said_at_once() -> None:
     with pytest.raises(Unavailable):
         await followed(gateway)
     assert len(gateway.calls) == 1
+
+
+async def test_a_suite_that_is_known_is_waited_for_before_the_first_event() -> None:
+    gateway = FakeGateway((0, Unavailable("gone")), (0, None))
+
+    assert await followed(gateway, known=True) == [1, 2, 3, 4]
 
 
 async def test_patience_ends() -> None:
