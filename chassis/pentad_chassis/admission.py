@@ -20,6 +20,8 @@ UNARY, STREAM, PARKED = "unary", "stream", "parked"
 
 _RETRY_FULL_S = 1.0
 _RETRY_BEHIND_S = 0.2
+_HOLD_OFF_S = 0.05
+"""Shorter than what is behind takes for what it has in hand, so that it is never left idle."""
 
 
 class Overloaded(ResourceExhausted):
@@ -106,8 +108,8 @@ class Admission:
 
         Of all refusals, the one at the edge costs the least.
         """
-        if method in self._new_work and error.reason == Overloaded.reason and error.retry_after_s:
-            self._held_off_until = time.monotonic() + error.retry_after_s
+        if method in self._new_work and error.reason == Overloaded.reason:
+            self._held_off_until = time.monotonic() + _HOLD_OFF_S
 
     def gated(self, method: str, behaviour: Behaviour) -> Behaviour:
         """Return what a method does, with the gate before it where it begins new work."""

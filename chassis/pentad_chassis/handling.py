@@ -103,11 +103,11 @@ class _Call:
 
     async def begin(self, context: Any) -> float | None:
         """Let the call in; return when it has to end, by the loop's clock."""
+        admission, authenticate = self._handling.admission, self._handling.authenticate
+        admission.admit(self._method, self._kind)  # a refusal costs the least before all else
+        self._admitted = True
         metadata = dict(context.invocation_metadata() or ())
         self._start_span(metadata.get("traceparent", ""))
-        admission, authenticate = self._handling.admission, self._handling.authenticate
-        admission.admit(self._method, self._kind)
-        self._admitted = True
         until = _begin(context.time_remaining())
         calls.serve(admission.is_draining)
         if authenticate is not None:
