@@ -1,24 +1,17 @@
-"""A real server and a real channel, with a servicer that does as it is told."""
+"""What a call goes through on its way to a real server and back, on both transports."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from harness.linked import until_linked
+from harness.one_hop import OneHop
 
 from pentad.state.v1 import entry_service_pb2 as entries
-from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad.state.v1 import run_service_pb2 as runs
-from pentad.state.v1 import run_service_pb2_grpc as runs_grpc
 from pentad_chassis.calls import unrepeated
-from pentad_chassis.channel import is_idempotent, open_channel, reading
+from pentad_chassis.channel import is_idempotent, reading
 from pentad_chassis.config import Settings
 from pentad_chassis.errors import (
     CircuitOpen,
@@ -30,132 +23,28 @@ from pentad_chassis.errors import (
     Unavailable,
 )
 from pentad_chassis.policy import ATTEMPTS
-from pentad_chassis.server import AddressInUse, Context, remaining_s, serving
+from pentad_chassis.server import AddressInUse, remaining_s, serving
 from pentad_chassis.telemetry import (
-    Telemetry,
     current_traceparent,
     open_telemetry,
     silent_telemetry,
 )
 
-if TYPE_CHECKING:
-    from pentad.state.v1.entry_service_pb2_grpc import EntryServiceAsyncStub
-    from pentad.state.v1.run_service_pb2_grpc import RunServiceAsyncStub
-
-Answer = Callable[[entries.GetEntryRequest], Awaitable[entries.GetEntryResponse]]
-
-
-class Entries(entries_grpc.EntryServiceServicer):
-    """Answers as `answer` says, and counts."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.answer: Answer = self.echo
-
-    async def echo(self, request: entries.GetEntryRequest) -> entries.GetEntryResponse:
-        return entries.GetEntryResponse(entry=entries.Entry(key=request.key))
-
-    async def GetEntry(
-        self, request: entries.GetEntryRequest, context: Context
-    ) -> entries.GetEntryResponse:
-        self.calls += 1
-        return await self.answer(request)
-
-    async def PutEntry(
-        self, request: entries.PutEntryRequest, context: Context
-    ) -> entries.PutEntryResponse:
-        self.calls += 1
-        raise Unavailable("not now")
-
-
-class Runs(runs_grpc.RunServiceServicer):
-    """Streams ten events, then waits until somebody leaves."""
-
-    def __init__(self) -> None:
-        self.left = asyncio.Event()
-
-    async def TailRun(
-        self, request: runs.TailRunRequest, context: Context
-    ) -> AsyncIterator[runs.TailRunResponse]:
-        try:
-            for seq in range(10):
-                response = runs.TailRunResponse()
-                response.events.add(seq=seq)
-                yield response
-            await asyncio.Event().wait()
-        finally:
-            self.left.set()
-
-
-class Fixture:
-    """A server and stubs, in any order: calls go over a link as soon as there are both."""
-
-    def __init__(self, path: Path, *, link: bool) -> None:
-        self.address = f"unix:{path}/s"
-        self.entries = Entries()
-        self.runs = Runs()
-        self._link = link
-        self._serves = False
-        self._channels: list[tuple[grpc.aio.Channel, Telemetry]] = []
-
-    @asynccontextmanager
-    async def server(
-        self, telemetry: Telemetry | None = None, max_in_flight: int = 100
-    ) -> AsyncIterator[None]:
-        async with serving(
-            Settings(address=self.address, max_in_flight=max_in_flight),
-            telemetry or silent_telemetry("state"),
-            [
-                partial(entries_grpc.add_EntryServiceServicer_to_server, self.entries),
-                partial(runs_grpc.add_RunServiceServicer_to_server, self.runs),
-            ],
-            parked=frozenset({"/pentad.state.v1.RunService/TailRun"}),
-        ):
-            self._serves = True
-            await self._linked()
-            yield
-
-    @asynccontextmanager
-    async def stub(
-        self, telemetry: Telemetry | None = None
-    ) -> AsyncIterator["EntryServiceAsyncStub"]:
-        async with self._channel(telemetry) as channel:
-            yield entries_grpc.EntryServiceStub(channel)
-
-    @asynccontextmanager
-    async def run_stub(self) -> AsyncIterator["RunServiceAsyncStub"]:
-        async with self._channel(None) as channel:
-            yield runs_grpc.RunServiceStub(channel)
-
-    @asynccontextmanager
-    async def _channel(self, telemetry: Telemetry | None) -> AsyncIterator[grpc.aio.Channel]:
-        telemetry = telemetry or silent_telemetry("test")
-        settings = Settings(link=self._link)
-        async with open_channel("state", self.address, settings, telemetry) as channel:
-            self._channels.append((channel, telemetry))
-            await self._linked()
-            yield channel
-
-    async def _linked(self) -> None:
-        if self._link and self._serves:
-            for channel, telemetry in self._channels:
-                await until_linked(channel, telemetry, "state")
-
 
 @pytest.fixture
-def hop(tmp_path_factory: pytest.TempPathFactory, link: bool) -> Fixture:
-    return Fixture(tmp_path_factory.mktemp("h"), link=link)
+def hop(tmp_path_factory: pytest.TempPathFactory, link: bool) -> OneHop:
+    return OneHop(tmp_path_factory.mktemp("h"), link=link)
 
 
 REQUEST = entries.GetEntryRequest(scope="s", key="k")
 
 
-async def test_an_answer_comes_back(hop: Fixture) -> None:
+async def test_an_answer_comes_back(hop: OneHop) -> None:
     async with hop.server(), hop.stub() as stub:
         assert (await stub.GetEntry(REQUEST)).entry.key == "k"
 
 
-async def test_an_error_keeps_class_reason_and_metadata(hop: Fixture) -> None:
+async def test_an_error_keeps_class_reason_and_metadata(hop: OneHop) -> None:
     class EntryNotFound(NotFound):
         reason = "ENTRY_NOT_FOUND"
 
@@ -172,7 +61,7 @@ async def test_an_error_keeps_class_reason_and_metadata(hop: Fixture) -> None:
     assert hop.entries.calls == 1
 
 
-async def test_a_defect_tells_nothing_of_itself(hop: Fixture) -> None:
+async def test_a_defect_tells_nothing_of_itself(hop: OneHop) -> None:
     async def fail(_: object) -> entries.GetEntryResponse:
         raise KeyError("secret")
 
@@ -184,7 +73,7 @@ async def test_a_defect_tells_nothing_of_itself(hop: Fixture) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_an_idempotent_call_outlives_a_hiccup(hop: Fixture) -> None:
+async def test_an_idempotent_call_outlives_a_hiccup(hop: OneHop) -> None:
     async def hiccup(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
         if hop.entries.calls < 3:
             raise Unavailable("not now")
@@ -197,7 +86,7 @@ async def test_an_idempotent_call_outlives_a_hiccup(hop: Fixture) -> None:
     assert hop.entries.calls == 3
 
 
-async def test_a_call_that_may_not_be_repeated_is_sent_once(hop: Fixture) -> None:
+async def test_a_call_that_may_not_be_repeated_is_sent_once(hop: OneHop) -> None:
     async with hop.server(), hop.stub() as stub:
         with pytest.raises(Unavailable):
             await stub.PutEntry(entries.PutEntryRequest())
@@ -205,7 +94,7 @@ async def test_a_call_that_may_not_be_repeated_is_sent_once(hop: Fixture) -> Non
     assert hop.entries.calls == 1
 
 
-async def test_a_caller_may_have_a_repeatable_call_sent_once(hop: Fixture) -> None:
+async def test_a_caller_may_have_a_repeatable_call_sent_once(hop: OneHop) -> None:
     async def unwell(_: entries.GetEntryRequest) -> entries.GetEntryResponse:
         raise Unavailable("not now")
 
@@ -219,7 +108,7 @@ async def test_a_caller_may_have_a_repeatable_call_sent_once(hop: Fixture) -> No
     assert hop.entries.calls == 1 + ATTEMPTS, "outside of the block it is repeated"
 
 
-async def test_retries_used_up_are_not_multiplied_upstream(hop: Fixture) -> None:
+async def test_retries_used_up_are_not_multiplied_upstream(hop: OneHop) -> None:
     async def gone(_: object) -> entries.GetEntryResponse:
         error = Unavailable("not now")
         error.retried = True
@@ -233,7 +122,7 @@ async def test_retries_used_up_are_not_multiplied_upstream(hop: Fixture) -> None
     assert hop.entries.calls == 1
 
 
-async def test_a_peer_that_is_away_opens_the_circuit_and_is_found_when_back(hop: Fixture) -> None:
+async def test_a_peer_that_is_away_opens_the_circuit_and_is_found_when_back(hop: OneHop) -> None:
     async with hop.stub() as stub:
         error: ServiceError = Internal("none yet")
         for _ in range(10):
@@ -252,7 +141,7 @@ async def test_a_peer_that_is_away_opens_the_circuit_and_is_found_when_back(hop:
                     await asyncio.sleep(again.retry_after_s or 0.05)
 
 
-async def test_a_deadline_is_passed_on_and_trimmed(hop: Fixture) -> None:
+async def test_a_deadline_is_passed_on_and_trimmed(hop: OneHop) -> None:
     seen: list[float] = []
 
     async def measure(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
@@ -266,7 +155,7 @@ async def test_a_deadline_is_passed_on_and_trimmed(hop: Fixture) -> None:
     assert 0 < seen[0] < 4.99
 
 
-async def test_a_deadline_that_passes_is_a_typed_error(hop: Fixture) -> None:
+async def test_a_deadline_that_passes_is_a_typed_error(hop: OneHop) -> None:
     async def hang(_: object) -> entries.GetEntryResponse:
         await asyncio.Event().wait()
         raise AssertionError
@@ -277,7 +166,7 @@ async def test_a_deadline_that_passes_is_a_typed_error(hop: Fixture) -> None:
             await stub.GetEntry(REQUEST, timeout=0.1)
 
 
-async def test_a_cancelled_caller_cancels_the_handler(hop: Fixture) -> None:
+async def test_a_cancelled_caller_cancels_the_handler(hop: OneHop) -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
     async def hang(_: object) -> entries.GetEntryResponse:
@@ -298,7 +187,7 @@ async def test_a_cancelled_caller_cancels_the_handler(hop: Fixture) -> None:
             await task
 
 
-async def test_leaving_a_stream_ends_it_at_the_peer(hop: Fixture) -> None:
+async def test_leaving_a_stream_ends_it_at_the_peer(hop: OneHop) -> None:
     async with hop.server(), hop.run_stub() as stub:
         async with reading(stub.TailRun(runs.TailRunRequest())) as responses:
             async for response in responses:
@@ -307,7 +196,7 @@ async def test_leaving_a_stream_ends_it_at_the_peer(hop: Fixture) -> None:
         await asyncio.wait_for(hop.runs.left.wait(), 5)
 
 
-async def test_a_stop_ends_calls_that_only_wait_and_lets_the_others_finish(hop: Fixture) -> None:
+async def test_a_stop_ends_calls_that_only_wait_and_lets_the_others_finish(hop: OneHop) -> None:
     begun, finish = asyncio.Event(), asyncio.Event()
 
     async def slow(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
@@ -333,7 +222,7 @@ async def test_a_stop_ends_calls_that_only_wait_and_lets_the_others_finish(hop: 
         assert (await call).entry.key == "k"
 
 
-async def test_more_calls_than_there_is_room_for_are_refused_at_once(hop: Fixture) -> None:
+async def test_more_calls_than_there_is_room_for_are_refused_at_once(hop: OneHop) -> None:
     begun, finish = asyncio.Event(), asyncio.Event()
 
     async def slow(request: entries.GetEntryRequest) -> entries.GetEntryResponse:
@@ -354,7 +243,7 @@ async def test_more_calls_than_there_is_room_for_are_refused_at_once(hop: Fixtur
     assert caught.value.retry_after_s
 
 
-async def test_one_trace_crosses_the_hop(hop: Fixture) -> None:
+async def test_one_trace_crosses_the_hop(hop: OneHop) -> None:
     client, server = open_telemetry("client"), open_telemetry("server")
     inside: list[str] = []
 
@@ -375,7 +264,7 @@ async def test_one_trace_crosses_the_hop(hop: Fixture) -> None:
     assert inside[0].split("-")[1] == root.trace_id
 
 
-async def test_background_calls_start_no_trace(hop: Fixture) -> None:
+async def test_background_calls_start_no_trace(hop: OneHop) -> None:
     client, server = open_telemetry("client"), open_telemetry("server")
     async with hop.server(server), hop.stub(client) as stub:
         await stub.GetEntry(REQUEST)
@@ -384,7 +273,7 @@ async def test_background_calls_start_no_trace(hop: Fixture) -> None:
     assert server.spans.take() == []
 
 
-async def test_health_answers_for_every_service(hop: Fixture) -> None:
+async def test_health_answers_for_every_service(hop: OneHop) -> None:
     async with hop.server(), grpc.aio.insecure_channel(hop.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for name in ("", "pentad.state.v1.EntryService", "pentad.state.v1.RunService"):
