@@ -1,4 +1,4 @@
-"""What surrounds every handler of every service: trace → log → errors → authenticate → deadline."""
+"""What surrounds every handler: admission → trace → log → errors → authenticate → deadline."""
 
 import asyncio
 import time
