@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from pentad_chassis.errors import DeadlineExceeded, ResourceExhausted, ServiceEr
 from pentad_chassis.gate import Gate
 from pentad_chassis.health import Condition, fullness, worst
 from pentad_chassis.telemetry import Telemetry
-from pentad_chassis.waits import Wait, Waits
+from pentad_chassis.waits import Waits
 
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
@@ -70,7 +70,7 @@ class Admission:
         self._room = {UNARY: config.max_in_flight, STREAM: streams, PARKED: streams}
         self._in_hand = dict.fromkeys(self._room, 0)
         self._waits = Waits(self._overdue)
-        self._parked: set[Wait] = set()
+        self._parked = Waits(self._overdue)
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -133,19 +133,11 @@ class Admission:
 
         A stop ends it with Draining where the call only waits, and nothing that is done outside.
         """
-        wait = self._waits.until(until)
-        return self._parking(wait) if kind == PARKED else wait
-
-    @contextmanager
-    def _parking(self, wait: Wait) -> Iterator[None]:
+        if kind != PARKED:
+            return self._waits.until(until)
         if self._draining:
             raise Draining(self._service)
-        self._parked.add(wait)
-        try:
-            with wait:
-                yield
-        finally:
-            self._parked.discard(wait)
+        return self._parked.until(until)
 
     def _overdue(self) -> DeadlineExceeded:
         # Whatever a handler waits for, a caller that hears nothing would take the peer for ill.
@@ -159,8 +151,7 @@ class Admission:
     async def drain(self, grace_s: float) -> None:
         """End the calls that only wait, and give the others `grace_s` seconds to finish."""
         self._draining = True
-        for wait in self._parked:
-            wait.interrupt(Draining(self._service))
+        self._parked.interrupt(lambda: Draining(self._service))
         try:
             async with asyncio.timeout(grace_s):
                 await self._idle.wait()

@@ -1,7 +1,7 @@
 """What every service counts about its calls, and the endpoint where Prometheus reads it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import trace
@@ -69,6 +69,10 @@ class Metrics:
         self._breaker.labels(peer).set(_STATES[state])
         self._breaker_changes.labels(peer, state).inc()
 
+    def counts(self, name: str, text: str, labels: Labels) -> "Counts":
+        """Add something that only grows, and does so often."""
+        return Counts(self.counter(name, text, labels))
+
     def timings(
         self, name: str, text: str, labels: Labels = (), buckets: Sequence[float] = BUCKETS_S
     ) -> "Timings":
@@ -88,6 +92,21 @@ class Metrics:
     def counter(self, name: str, text: str, labels: Labels = ()) -> Counter:
         """Add something that only grows; Prometheus sees it as `NAME_total`."""
         return Counter(name, text, labels, registry=self.registry)
+
+
+class Counts:
+    """Counts by labels; what belongs to labels is looked up once, for that costs as much again."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._kinds: dict[Labels, Callable[[], None]] = {}
+
+    def add(self, *labels: str) -> None:
+        """Count one."""
+        inc = self._kinds.get(labels)
+        if inc is None:
+            inc = self._kinds[labels] = self._counter.labels(*labels).inc
+        inc()
 
 
 class Timings:

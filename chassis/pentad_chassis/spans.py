@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 _KEPT = 10_000
 """Spans held at most; older ones are dropped, for a trace must never hold up its run."""
 
-_BATCH = 500
-_INTERVAL_S = 0.2
+_BATCH = 2000
+_INTERVAL_S = 0.5
+"""The longer, the more spans of a trace are stored at once; `pentad trace` lags by as much."""
+
 _KINDS = {SpanKind.SERVER: pb.Span.KIND_SERVER, SpanKind.CLIENT: pb.Span.KIND_CLIENT}
 
 
@@ -31,16 +34,27 @@ class SpanBuffer:
     def __init__(self, service: str) -> None:
         self._service = service
         self._ended: deque[RecordingSpan] = deque(maxlen=_KEPT)
+        self._begun: dict[RecordingSpan, None] = {}
 
     def add(self, span: RecordingSpan) -> None:
-        """Keep a span."""
+        """Keep a span that has ended."""
+        self._begun.pop(span, None)
         if span.context.trace_flags.sampled:
             self._ended.append(span)
 
+    def begin(self, span: RecordingSpan) -> None:
+        """Keep a span that goes on, to be told of twice if it does so for long."""
+        if span.context.trace_flags.sampled and len(self._begun) < _KEPT:
+            self._begun[span] = None
+
     def take(self) -> list[pb.Span]:
         """Return the oldest spans, up to a batch of them, and forget them."""
-        count = min(_BATCH, len(self._ended))
-        return [to_proto(self._ended.popleft(), self._service) for _ in range(count)]
+        begun = list(islice(self._begun, _BATCH))
+        for span in begun:
+            del self._begun[span]
+        count = min(_BATCH - len(begun), len(self._ended))
+        taken = (*begun, *(self._ended.popleft() for _ in range(count)))
+        return [to_proto(span, self._service) for span in taken]
 
 
 @asynccontextmanager

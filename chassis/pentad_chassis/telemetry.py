@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TextIO
 
 from opentelemetry import context as otel
 from opentelemetry import trace
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import (
@@ -29,6 +30,7 @@ from pentad_chassis.export import Export, open_export
 from pentad_chassis.health import Health
 from pentad_chassis.logs import LEVELS, SILENT, about, open_log
 from pentad_chassis.metrics import Metrics
+from pentad_chassis.sampling import rate_limited
 from pentad_chassis.semconv import ERROR_TYPE, PENTAD_RUN_ID, PENTAD_TENANT
 from pentad_chassis.spans import SpanBuffer
 from pentad_chassis.tracer import RecordingSpan, Tracer, span_context
@@ -129,7 +131,7 @@ class Telemetry:
             before = SpanContext(context.trace_id, lineage.follows, True, context.trace_flags)
             span.add_link(before)
         if lineage.span_id and isinstance(span, RecordingSpan):
-            self.spans.add(span)
+            self.spans.begin(span)
         token = otel.attach(trace.set_span_in_context(span, parent))
         known = {_ABOUT[k]: str(v) for k, v in (attributes or {}).items() if k in _ABOUT}
         told = about.set({**about.get(), **known})
@@ -197,7 +199,8 @@ def open_telemetry(
         return Telemetry(service, log, Tracer(None, buffer.add), buffer)
     resource = Resource.create({SERVICE_NAME: f"pentad-{service}"})
     # Of the SDK's provider only what it reads from the environment is needed.
-    sampler = TracerProvider(resource=resource, shutdown_on_exit=False).sampler
+    own = None if os.environ.get(OTEL_TRACES_SAMPLER, "").strip() else rate_limited()
+    sampler = TracerProvider(own, resource, shutdown_on_exit=False).sampler
     export = open_export(resource)
 
     def ended(span: RecordingSpan) -> None:

@@ -35,6 +35,11 @@ class Waits:
         """Count a wait out; its own part."""
         self._waits.discard(wait)
 
+    def interrupt(self, error: Callable[[], ServiceError]) -> None:
+        """Let every block be left with an error of its own."""
+        for wait in tuple(self._waits):
+            wait.interrupt(error())
+
     def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()

@@ -98,14 +98,15 @@ async def test_leaving_the_service_sends_what_is_left(collector: Collector) -> N
 def test_a_takeover_is_linked(collector: Collector) -> None:
     telemetry = open_telemetry("orchestrator", "error")
     with telemetry.span("invoke_agent a", lineage=Lineage(0xB, follows=0xA)):
-        pass
+        (begun,) = telemetry.spans.take()
     telemetry.close()
 
     (span,) = collector.spans
     assert span.span_id.hex() == f"{0xB:016x}"
     assert [link.span_id.hex() for link in span.links] == [f"{0xA:016x}"]
     assert span.links[0].trace_id == span.trace_id
-    begun, ended = telemetry.spans.take()
+    (ended,) = telemetry.spans.take()
+    assert not begun.HasField("end_time")
     assert begun.span_id == ended.span_id == f"{0xB:016x}"
     assert ended.attributes["pentad.linked_span"] == f"{0xA:016x}"
 
