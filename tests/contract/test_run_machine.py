@@ -15,6 +15,7 @@ from harness.runs import (
     PAUSED,
     RESTS,
     RUNNING,
+    STARTED,
     TENANT,
     TURN,
     TURN_DONE,
@@ -65,6 +66,7 @@ class RunMachine(CoreMachine):
         lease_s=st.none() | LEASES,
         priority=st.sampled_from([0, 0, 10, -10]),
         delay_s=DELAYS,
+        begins=st.booleans(),
     )
     def create(
         self,
@@ -73,6 +75,8 @@ class RunMachine(CoreMachine):
         lease_s: float | None,
         priority: int,
         delay_s: float | None,
+        *,
+        begins: bool,
     ) -> None:
         spec = RunSpec(agent="echo", input=request, priority=priority)
         if delay_s == LONG_S or (delay_s and not lease_s):  # a short one may be over already
@@ -80,7 +84,8 @@ class RunMachine(CoreMachine):
         made = RunCreated(tenant=TENANT, spec=spec)
         claim = None if lease_s is None else by("creator", lease_s)
         known = self.model.get(request)
-        step = self.core.runs.create(request, fingerprint, made, claim)
+        begun = copies([STARTED, TURN]) if begins and claim is not None else []
+        step = self.core.runs.create(request, fingerprint, made, claim, begun, RUNNING)
         if known is not None and known.fingerprint != fingerprint:
             with pytest.raises(RequestIdReused):
                 self.run(step)
@@ -95,6 +100,7 @@ class RunMachine(CoreMachine):
             self.model[request] = known
             if held is not None and lease_s is not None:
                 known.take("creator", lease_s)
+                known.kinds += [kind for e in begun if (kind := e.WhichOneof("kind"))]
                 self.check_claim(known, held)
         assert run.run_id == known.run_id
         self.expire()
@@ -278,7 +284,7 @@ class RunMachine(CoreMachine):
         offset = len(before.encode()) + off
         piece = TextPiece(lease=lease, turn_seq=seq, turn=1, offset=offset, text=text)
 
-        self.run(self.core.runs.append_text([piece]))
+        self.run(self.core.texts.append([piece]))
 
         if run.state == HELD and not back and not off:
             run.texts[seq] = before + text

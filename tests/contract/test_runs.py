@@ -1,6 +1,7 @@
 """What the store promises about runs."""
 
 import asyncio
+import time
 
 import pytest
 from harness.engines import ask
@@ -11,6 +12,7 @@ from harness.runs import (
     STARTED,
     TENANT,
     TURN,
+    TURN_DONE,
     append,
     by,
     claimed,
@@ -19,7 +21,7 @@ from harness.runs import (
 
 from pentad.state.v1.event_pb2 import Event, RunCreated, TextDelta
 from pentad.state.v1.run_pb2 import RunSpec, RunStatus
-from pentad.state.v1.run_service_pb2 import Lease
+from pentad.state.v1.run_service_pb2 import Claim, Lease
 from pentad_chassis.errors import InvalidArgument
 from pentad_state.core import StateCore
 from pentad_state.errors import (
@@ -33,6 +35,7 @@ from pentad_state.errors import (
 from pentad_state.partitions import key, partition_of_run, run_id_for
 
 ANY = RunStatus.STATE_UNSPECIFIED
+BEGUN = ["run_created", "run_started", "turn_started"]
 
 
 async def test_a_new_run_waits_and_holds_what_was_asked(core: StateCore) -> None:
@@ -63,6 +66,50 @@ async def test_a_repeated_request_finds_its_run_and_another_one_is_refused(core:
     with pytest.raises(RequestIdReused) as caught:
         await core.runs.create("r1", b"two", made, None)
     assert caught.value.metadata == {"request_id": "r1"}
+
+
+async def test_what_a_run_is_begun_with_is_recorded_with_it(core: StateCore) -> None:
+    made = RunCreated(tenant=TENANT, spec=RunSpec(agent="echo", input="hello"))
+    status = RunStatus(state=RunStatus.STATE_RUNNING, turns=7)
+
+    run, held, _ = await core.runs.create("r1", b"", made, by("one"), [STARTED, TURN], status)
+
+    assert held is not None
+    assert [e.WhichOneof("kind") for e in held.events] == BEGUN
+    assert [e.seq for e in held.events] == [1, 2, 3]
+    assert (held.last_seq, run.last_seq, run.status.turns) == (3, 3, 7)
+    assert await core.runs.list_events(run.run_id, 0) == list(held.events)
+    assert await core.runs.get(TENANT, run.run_id) == (run, b"")
+    (done,) = await append(core, held.lease, 3, TURN_DONE)
+    assert done.seq == 4
+
+
+async def test_a_run_that_waits_is_not_begun(core: StateCore) -> None:
+    spec = RunSpec(agent="echo", input="hello")
+    spec.start_time.FromSeconds(int(time.time()) + 3600)
+    made = RunCreated(tenant=TENANT, spec=spec)
+
+    run, held, _ = await core.runs.create("r1", b"", made, by("one"), [STARTED], RUNNING)
+
+    assert (held, run.last_seq) == (None, 1)
+    assert run.status.state == RunStatus.STATE_QUEUED
+
+
+@pytest.mark.parametrize(
+    ("claim", "begun"),
+    [(None, STARTED), (by("one"), Event()), (by("one"), Event(run_created=RunCreated()))],
+)
+async def test_only_an_owner_begins_and_with_what_follows(
+    core: StateCore, claim: Claim | None, begun: Event
+) -> None:
+    made = RunCreated(tenant=TENANT, spec=RunSpec(agent="echo", input="hello"))
+
+    with pytest.raises(InvalidArgument) as caught:
+        await core.runs.create("r1", b"", made, claim, [begun], RUNNING)
+
+    assert caught.value.violations[0].field.startswith("begun")
+    with pytest.raises(RunNotFound):
+        await core.runs.get(TENANT, run_id_for(TENANT, "r1"))
 
 
 async def test_concurrent_repeats_create_one_run(core: StateCore) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import hiredis
@@ -30,13 +30,19 @@ class FakeServer:
             yield self
         finally:
             server.close()
-            for writer in self._writers:
+            for writer in tuple(self._writers):
                 writer.close()
             self.path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
+        with suppress(ConnectionError):  # callers leave as they like
+            await self._answer_all(reader, writer)
+        writer.close()
+        self._writers.discard(writer)
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()
         while data := await reader.read(1 << 20):
             parser.feed(data)
@@ -47,13 +53,8 @@ class FakeServer:
             for command in commands:
                 answer = self.answer(command)
                 if answer == HANG_UP:
-                    break
+                    return
                 writer.write(answer or b"")
-            else:
-                continue
-            break
-        writer.close()
-        self._writers.discard(writer)
 
 
 def echo(command: list[bytes]) -> bytes | None:

@@ -87,7 +87,7 @@ async def append(
 
 async def say(core: StateCore, lease: Lease, turn_seq: int, offset: int, text: str) -> None:
     """Append a piece of text of the first turn."""
-    await core.runs.append_text(
+    await core.texts.append(
         [TextPiece(lease=lease, turn_seq=turn_seq, turn=1, offset=offset, text=text)]
     )
 

@@ -113,7 +113,12 @@ class Runs(RunServiceServicer):
         self._watch.created(run_id, stored.journal[0])
         response = pb.CreateRunResponse(created=True)
         if request.HasField("claim"):
+            begun = self._record(stored, request.begun, tag="")
+            if begun:
+                stored.run.status.CopyFrom(request.status)
             response.claimed.CopyFrom(self._lease(stored, request.claim))
+            if begun:
+                self._watch.grew(run_id, begun, request.status)
         else:
             self._wait(stored, _NEW)
         response.run.CopyFrom(stored.seen())

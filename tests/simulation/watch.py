@@ -47,11 +47,15 @@ class Watch:
     def appended(self, fence: int, request: AppendEventsRequest, recorded: Sequence[Event]) -> None:
         """A journal grew: by its latest owner only, and by what can follow."""
         run_id = request.lease.run_id
-        run = self.runs[run_id]
         if request.lease.fence != fence:
             self.violated(f"{run_id}: owner {request.lease.fence} wrote after {fence} took it")
         if recorded[0].seq != request.expected_seq + 1:
             self.violated(f"{run_id}: its journal is not what its owner takes it for")
+        self.grew(run_id, recorded, request.status)
+
+    def grew(self, run_id: str, recorded: Sequence[Event], status: RunStatus) -> None:
+        """A journal grew, by its owner or as it was created: by what can follow."""
+        run = self.runs[run_id]
         for event in recorded:
             kind = str(event.WhichOneof("kind"))
             self.kinds[kind] += 1
@@ -67,7 +71,7 @@ class Watch:
                 self.violated(f"{run_id}: {unexpected}")
                 return
         self.runs[run_id] = run
-        self._check_status(run, request.status)
+        self._check_status(run, status)
         self._check_bounds(run)
         self.shown(run_id, recorded)
 

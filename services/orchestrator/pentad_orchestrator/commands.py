@@ -41,4 +41,7 @@ class SaveSession:
     """Append question and answer to the session; ends in `run_completed`."""
 
 
-Command = ExecuteTurn | InvokeTool | Sleep | AwaitDeadline | SaveSession
+Work = ExecuteTurn | InvokeTool | Sleep | SaveSession
+"""What takes a task of its own."""
+
+Command = Work | AwaitDeadline

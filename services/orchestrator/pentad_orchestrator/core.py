@@ -11,6 +11,7 @@ from pentad.state.v1.run_service_pb2 import (
 )
 from pentad_chassis.errors import NotFound
 from pentad_chassis.telemetry import current_traceparent
+from pentad_orchestrator import plan
 from pentad_orchestrator.creation import Creation, fingerprint
 from pentad_orchestrator.errors import RequestIdReused
 from pentad_orchestrator.owned import OwnedRuns
@@ -39,14 +40,15 @@ class OrchestratorCore:
             created = await self._creation.pin(tenant, spec, request_id, current_traceparent())
         except NotFound as missing:
             return await self._existing(tenant, spec, request_id, missing)
-        response = await self._runs.CreateRun(
-            CreateRunRequest(
-                request_id=request_id,
-                fingerprint=fingerprint(tenant, spec),
-                created=created,
-                claim=self._claim if self._owned.room else None,
-            )
+        request = CreateRunRequest(
+            request_id=request_id, fingerprint=fingerprint(tenant, spec), created=created
         )
+        if self._owned.room:
+            request.claim.CopyFrom(self._claim)
+            begun, status = plan.opening(created, self._claim.owner)
+            request.begun.extend(begun)
+            request.status.CopyFrom(status)
+        response = await self._runs.CreateRun(request)
         if response.HasField("claimed"):
             self._owned.adopt(response.claimed)
         return response.run

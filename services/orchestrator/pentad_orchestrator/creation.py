@@ -57,9 +57,8 @@ class Creation:
         self, tenant: str, wanted: Sequence[_Performer], request_id: str
     ) -> Mapping[_Performer, Agent]:
         distinct = list(dict.fromkeys(wanted))
-        agents = await asyncio.gather(
-            *(self._performer(tenant, who, request_id) for who in distinct)
-        )
+        looking = [self._performer(tenant, who, request_id) for who in distinct]
+        agents = [await looking[0]] if len(looking) == 1 else await asyncio.gather(*looking)
         return dict(zip(distinct, agents, strict=True))
 
     async def _performer(self, tenant: str, who: _Performer, request_id: str) -> Agent:

@@ -12,7 +12,7 @@ from pentad.state.v1.run_service_pb2 import ClaimedRun
 from pentad_chassis import semconv
 from pentad_chassis.telemetry import Telemetry, fail
 from pentad_orchestrator import plan
-from pentad_orchestrator.commands import AwaitDeadline, Command, SaveSession, Sleep
+from pentad_orchestrator.commands import AwaitDeadline, Command, SaveSession, Sleep, Work
 from pentad_orchestrator.journal import Journal, LeaseLost
 from pentad_orchestrator.lineage import attributes_of, lineage_of
 from pentad_orchestrator.metrics import RunMeter, RunMetrics
@@ -54,7 +54,7 @@ class Driver:
         self._log = telemetry.log.bind(run_id=claimed.lease.run_id)
         self._run: Run | None = None
         self._history: Sequence[Message] = ()
-        self._in_flight: dict[Command, asyncio.Task[None]] = {}
+        self._in_flight: dict[Command, asyncio.Task[None] | asyncio.TimerHandle] = {}
         self._outcomes: deque[tuple[Command, Event]] = deque()
         self._cancel_reason = claimed.cancel_reason if claimed.cancel_requested else None
         self._pause_reason = claimed.pause_reason if claimed.pause_requested else None
@@ -90,7 +90,7 @@ class Driver:
         with (
             self._telemetry.span(
                 f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}",
-                attributes=attributes_of(run),
+                attributes=attributes_of(run, self._journal.lease),
                 traceparent=run.created.traceparent,
                 lineage=lineage_of(self._journal.lease),
             ) as span,
@@ -163,7 +163,8 @@ class Driver:
 
     async def _work(self, run: Run) -> None:
         async with asyncio.TaskGroup() as tasks:
-            run = await self._begin(run)
+            if run.fence != self._journal.lease.fence:  # else it was begun as it was created
+                run = await self._begin(run)
             while not self.ended:
                 self._execute(plan.decide(run), run, tasks)
                 if self._draining and not self._in_hand():
@@ -198,7 +199,17 @@ class Driver:
             self._in_flight.pop(command).cancel()
         for command in decided:
             if command not in self._in_flight:
-                self._in_flight[command] = tasks.create_task(self._perform(command, run))
+                self._in_flight[command] = self._start(command, run, tasks)
+
+    def _start(
+        self, command: Command, run: Run, tasks: asyncio.TaskGroup
+    ) -> asyncio.Task[None] | asyncio.TimerHandle:
+        if not isinstance(command, AwaitDeadline):
+            return tasks.create_task(self._perform(command, run))
+        left_s = max(0.0, command.at_s - self._journal.now())
+        return asyncio.get_running_loop().call_later(
+            left_s, self._take_in, command, plan.deadline_reached()
+        )
 
     @property
     def _is_stopping(self) -> bool:
@@ -215,17 +226,20 @@ class Driver:
         """Whether something was begun at a peer whose outcome is to be journalled."""
         return any(not isinstance(c, Sleep | AwaitDeadline) for c in self._in_flight)
 
-    async def _perform(self, command: Command, run: Run) -> None:
+    async def _perform(self, command: Work, run: Run) -> None:
         event = await self._performer.perform(command, run, self._history, self._journal)
+        self._take_in(command, event)
+
+    def _take_in(self, command: Command, event: Event) -> None:
         self._outcomes.append((command, event))
         self._wake.set()
 
     async def _stop_work(self) -> None:
-        tasks = list(self._in_flight.values())
+        begun = list(self._in_flight.values())
         self._in_flight.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        for each in begun:
+            each.cancel()
+        if tasks := [each for each in begun if isinstance(each, asyncio.Task)]:
             await asyncio.wait(tasks)
 
     def _take_outcomes(self, run: Run) -> list[Event]:
@@ -235,8 +249,8 @@ class Driver:
         while self._outcomes and size < _BATCH_BYTES:
             command, event = self._outcomes.popleft()
             self._in_flight.pop(command, None)
+            run = _evolved(run, events[-1:])
             if command in plan.decide(run):
-                run = plan.evolve(run, event)
                 events.append(event)
                 size += event.ByteSize()
         if self._outcomes:
@@ -245,10 +259,10 @@ class Driver:
 
     async def _record(self, run: Run, outcomes: Sequence[Event]) -> Run:
         """Journal outcomes and what follows from them, in one append; return the run after it."""
-        following = self._following(_evolved(run, outcomes))
+        following, after = self._followed(_evolved(run, outcomes))
         if not outcomes and not following:
             return run
-        status = plan.status(_evolved(run, (*outcomes, *following)))
+        status = plan.status(after)
         recorded = await self._journal.append((*outcomes, *following), status)
         if self._meter is not None:
             self._meter.recorded(recorded)
@@ -258,15 +272,15 @@ class Driver:
         self.ended = run.ended or run.paused
         return run
 
-    def _following(self, after: Run) -> Sequence[Event]:
-        """Return what follows from what is known, and from what callers ask for."""
-        if self._cancel_reason is not None and (end := plan.cancelled(after, self._cancel_reason)):
-            return (end,)
-        following = plan.follow_up(after, may_start=not self._is_stopping)
+    def _followed(self, run: Run) -> tuple[Sequence[Event], Run]:
+        """Return what follows from what is known and what callers ask for, and the run after it."""
+        if self._cancel_reason is not None and (end := plan.cancelled(run, self._cancel_reason)):
+            return (end,), plan.evolve(run, end)
+        following, run = plan.followed(run, may_start=not self._is_stopping)
         if self._pause_reason is None or self._in_hand():
-            return following
-        pause = plan.paused(_evolved(after, following), self._pause_reason)
-        return following if pause is None else (*following, pause)
+            return following, run
+        pause = plan.paused(run, self._pause_reason)
+        return (following, run) if pause is None else ((*following, pause), plan.evolve(run, pause))
 
     async def _fail(self) -> None:
         """Close the journal of a run that a defect ended; it must not end in silence."""

@@ -65,6 +65,8 @@ def begin(event: Event) -> Run:
     return Run(
         run_id=event.run_id,
         created=created,
+        steps=tuple(created.steps),
+        agents={agent.name: agent for agent in created.agents},
         bounds=run_bounds(created),
         created_at_s=seconds(event.time),
         last_seq=event.seq,
@@ -78,7 +80,7 @@ def evolve(run: Run, event: Event) -> Run:
     after = None if run.ended else _after(run, event)
     if after is None:
         raise UnexpectedEvent(run, event)
-    return replace(after, last_seq=run.last_seq + 1)
+    return after.at(run.last_seq + 1)
 
 
 def _after(run: Run, event: Event) -> Run | None:
@@ -94,13 +96,13 @@ def _after(run: Run, event: Event) -> Run | None:
         case "step_completed", Answered(output):
             after = _step_completed(run, output)
         case "deadline_reached", _:
-            after = replace(run, phase=Overdue())
+            after = run.having(phase=Overdue())
         case "run_paused", phase if not isinstance(phase, Paused | Ended):
-            after = replace(run, phase=Paused(phase, event.run_paused.pause, seconds(event.time)))
+            after = run.having(phase=Paused(phase, event.run_paused.pause, seconds(event.time)))
         case "run_resumed", _:
             after = pauses.resumed(run, event.run_resumed, seconds(event.time))
         case "run_completed" | "run_failed" | "run_cancelled", _:
-            after = replace(run, phase=_ended(event))
+            after = run.having(phase=_ended(event))
     return after
 
 
@@ -128,8 +130,7 @@ def _after_call(run: Run, calling: Calling, event: Event) -> Run | None:
 
 def _started(run: Run, started: RunStarted) -> Run:
     """A new owner: what the one before it had in hand is lost."""
-    run = replace(
-        run,
+    run = run.having(
         attempt=started.attempt,
         fence=started.fence,
         owners_lost=run.owners_lost + started.owner_lost,
@@ -137,11 +138,11 @@ def _started(run: Run, started: RunStarted) -> Run:
     phase = run.phase.before if isinstance(run.phase, Paused) else run.phase
     assert not isinstance(phase, Ended), "nothing follows the end"
     if isinstance(phase, Queued):
-        run = replace(run, session_seq=started.session_seq)
+        run = run.having(session_seq=started.session_seq)
     taken = pauses.orphaned(phase)
     if isinstance(run.phase, Paused):
-        return replace(run, phase=replace(run.phase, before=taken))
-    return replace(run, phase=taken)
+        return run.having(phase=replace(run.phase, before=taken))
+    return run.having(phase=taken)
 
 
 def _turn_started(run: Run, event: Event) -> Run:
@@ -149,24 +150,24 @@ def _turn_started(run: Run, event: Event) -> Run:
     if isinstance(run.phase, Calling):
         # One copy a turn; each request to a model holds all messages anyway.
         messages += (run.phase.message, *map(_tool_message, run.phase.calls))
-    return replace(run, phase=InTurn(event.seq), messages=messages, turn=event.turn_started.turn)
+    return run.having(phase=InTurn(event.seq), messages=messages, turn=event.turn_started.turn)
 
 
 def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
     match run.phase:
         case InTurn(failures=failures, cuts=cuts) | TurnBroken(failures=failures, cuts=cuts):
-            return replace(run, phase=InTurn(seq, restarted.attempt, failures, cuts))
+            return run.having(phase=InTurn(seq, restarted.attempt, failures, cuts))
     return None
 
 
 def _turn_completed(run: Run, completed: TurnCompleted) -> Run:
     message = completed.message
-    run = replace(run, turns=run.turns + 1, usage=_sum(run, completed.usage), owners_lost=0)
+    run = run.having(turns=run.turns + 1, usage=_sum(run, completed.usage), owners_lost=0)
     if message.tool_calls:
-        return replace(run, phase=Calling(message, tuple(map(Call, message.tool_calls))))
+        return run.having(phase=Calling(message, tuple(map(Call, message.tool_calls))))
     if run.multi_step:
-        return replace(run, phase=Answered(message.text))
-    return replace(run, phase=Finishing(message.text))
+        return run.having(phase=Answered(message.text))
+    return run.having(phase=Finishing(message.text))
 
 
 def _sum(run: Run, usage: Usage) -> Usage:
@@ -186,7 +187,7 @@ def _sum(run: Run, usage: Usage) -> Usage:
 def _turn_failed(run: Run, turn: InTurn, failed: TurnFailed, at_s: float) -> Run:
     cuts, failures = turn.cuts + failed.cut_short, turn.failures + (not failed.cut_short)
     broken = TurnBroken(turn.attempt, failures, failed.failure, failed.retryable, at_s, cuts)
-    return replace(run, phase=broken)
+    return run.having(phase=broken)
 
 
 def _call_started(run: Run, calling: Calling, started: ToolCallStarted) -> Run | None:
@@ -194,7 +195,7 @@ def _call_started(run: Run, calling: Calling, started: ToolCallStarted) -> Run |
     if call.started:
         return None
     calls = calling.replaced(call, started=True)
-    return replace(run, phase=calls, calls_started=run.calls_started + 1)
+    return run.having(phase=calls, calls_started=run.calls_started + 1)
 
 
 def _call_completed(run: Run, calling: Calling, completed: ToolCallCompleted) -> Run | None:
@@ -202,19 +203,18 @@ def _call_completed(run: Run, calling: Calling, completed: ToolCallCompleted) ->
     if not call.started or call.outcome is not None:
         return None
     after = calling.replaced(call, outcome=completed, unknown=False, settlement=None)
-    run = replace(run, phase=after, tool_calls=run.tool_calls + 1, owners_lost=0)
+    run = run.having(phase=after, tool_calls=run.tool_calls + 1, owners_lost=0)
     if not after.done:
         return run
     outcomes = (c.outcome.error.reason for c in after.calls if c.outcome is not None)
     invalid = all(reason == ARGUMENTS_INVALID for reason in outcomes)
-    return replace(run, invalid_turns=run.invalid_turns + 1 if invalid else 0)
+    return run.having(invalid_turns=run.invalid_turns + 1 if invalid else 0)
 
 
 def _step_completed(run: Run, output: str) -> Run:
     step = run.step + 1
-    last = step == len(run.created.steps)
-    return replace(
-        run,
+    last = step == len(run.steps)
+    return run.having(
         phase=Finishing(output) if last else Ready(),
         step=step,
         owners_lost=0,

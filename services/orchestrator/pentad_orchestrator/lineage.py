@@ -19,8 +19,9 @@ def _span_id(run_id: str, fence: int) -> int:
     return int.from_bytes(digest, "big") or 1
 
 
-def attributes_of(run: Run) -> dict[str, str | int]:
-    """Return what an owner's span says of its run."""
+def attributes_of(run: Run, lease: Lease) -> dict[str, str | int]:
+    """Return what the span of a run's owner says of it."""
+    is_begun = run.fence == lease.fence
     provider, _, model = run.agent.model.partition(":")
     attributes: dict[str, str | int] = {
         semconv.GEN_AI_OPERATION_NAME: semconv.OPERATION_INVOKE_AGENT,
@@ -30,7 +31,7 @@ def attributes_of(run: Run) -> dict[str, str | int]:
         semconv.GEN_AI_AGENT_VERSION: str(run.agent.revision),
         semconv.GEN_AI_CONVERSATION_ID: run.created.spec.session_id,
         semconv.PENTAD_RUN_ID: run.run_id,
-        semconv.PENTAD_RUN_ATTEMPT: run.attempt + 1,
+        semconv.PENTAD_RUN_ATTEMPT: run.attempt if is_begun else run.attempt + 1,
         semconv.PENTAD_TENANT: run.created.tenant,
     }
     return {name: value for name, value in attributes.items() if value != ""}

@@ -18,7 +18,7 @@ class RunMetrics:
         self.capabilities = Vocabulary()
         self.reasons = Vocabulary()
         self.tenants = Vocabulary(tenants)
-        self.requests = metrics.counter(
+        self.requests = metrics.counts(
             "agent_requests",
             "Steps of runs that have ended, by the agent that performed them and how.",
             ("agent", "outcome", "tenant"),
@@ -32,7 +32,7 @@ class RunMetrics:
         self.active = metrics.gauge(
             "active_agents", "Agents at work, once for each of their capabilities.", ("capability",)
         )
-        self.ended = metrics.counter(
+        self.ended = metrics.counts(
             "pentad_runs_ended",
             "Runs by outcome; reason says why one failed.",
             ("outcome", "reason"),
@@ -99,9 +99,8 @@ class RunMeter:
         self._active = ()
 
     def _enter(self) -> None:
-        agents = {agent.name: agent for agent in self._run.created.agents}
-        agent = agents[self._run.created.steps[self._step].agent] if self._in_step else None
-        if agent is not None:
+        if self._in_step:
+            agent = self._run.agents[self._run.steps[self._step].agent]
             words = {self._metrics.capabilities.word(each) for each in agent.capabilities}
             self._active = tuple(words or {_NO_CAPABILITY})
         for capability in self._active:
@@ -109,14 +108,14 @@ class RunMeter:
 
     @property
     def _in_step(self) -> bool:
-        return self._step < len(self._run.created.steps)
+        return self._step < len(self._run.steps)
 
     def _step_ended(self, outcome: str, event: Event) -> None:
-        name = self._run.created.steps[self._step].agent
+        name = self._run.steps[self._step].agent
         agent = self._metrics.agents.word(name)
         tenant = self._metrics.tenants.word(self._run.created.tenant)
         ended_s = seconds(event.time)
-        self._metrics.requests.labels(agent, outcome, tenant).inc()
+        self._metrics.requests.add(agent, outcome, tenant)
         self._metrics.response_time.observe(max(0.0, ended_s - self._begun_s), (agent, outcome))
         self._step += 1
         self._begun_s = ended_s
@@ -127,6 +126,6 @@ class RunMeter:
         if self._in_step:
             self._step_ended(outcome, event)
         self.leave()
-        self._metrics.ended.labels(outcome, self._metrics.reasons.word(reason)).inc()
+        self._metrics.ended.add(outcome, self._metrics.reasons.word(reason))
         took_s = seconds(event.time) - self._run.created_at_s
         self._metrics.durations.observe(max(0.0, took_s), (outcome,))

@@ -67,21 +67,21 @@ def effect_unknown(run: Run, calling: Calling, told: EffectUnknown) -> Run | Non
     if not call.in_hand:
         return None
     doubtful = calling.replaced(call, unknown=True, attempt=told.attempt, settlement=None)
-    return replace(run, phase=doubtful)
+    return run.having(phase=doubtful)
 
 
 def resumed(run: Run, told: RunResumed, at_s: float) -> Run:
     """Return the run where it stopped; calls that nobody settled stay unknown."""
     phase = run.phase
     if isinstance(phase, Paused):
-        run = replace(run, paused_s=run.paused_s + max(0.0, at_s - phase.since_s))
+        run = run.having(paused_s=run.paused_s + max(0.0, at_s - phase.since_s))
         phase = phase.before
     if isinstance(phase, Calling):
         for settlement in told.settlements:
             for call in phase.unknown:
                 if _settles(settlement, call):
                     phase = phase.replaced(call, unknown=False, settlement=settlement)
-    return replace(run, phase=phase)
+    return run.having(phase=phase)
 
 
 def orphaned(phase: Active) -> Active:

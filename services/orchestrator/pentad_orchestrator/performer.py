@@ -7,14 +7,7 @@ from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.message_pb2 import Message
 from pentad_orchestrator import plan
 from pentad_orchestrator.calls import Calls
-from pentad_orchestrator.commands import (
-    AwaitDeadline,
-    Command,
-    ExecuteTurn,
-    InvokeTool,
-    SaveSession,
-    Sleep,
-)
+from pentad_orchestrator.commands import ExecuteTurn, InvokeTool, SaveSession, Sleep, Work
 from pentad_orchestrator.conversation import Conversation
 from pentad_orchestrator.journal import Journal
 from pentad_orchestrator.run import Run
@@ -30,7 +23,7 @@ class Performer:
         self.conversation = conversation
 
     async def perform(
-        self, command: Command, run: Run, history: Sequence[Message], journal: Journal
+        self, command: Work, run: Run, history: Sequence[Message], journal: Journal
     ) -> Event:
         """Return the event in which the command ends; cancelling it ends the work at the peer."""
         match command:
@@ -39,14 +32,7 @@ class Performer:
             case InvokeTool():
                 return await self._calls.invoke(run, command)
             case Sleep(until_s=until_s):
-                await _sleep_until(until_s, journal)
+                await asyncio.sleep(max(0.0, until_s - journal.now()))
                 return plan.restarted(run)
-            case AwaitDeadline(at_s):
-                await _sleep_until(at_s, journal)
-                return plan.deadline_reached()
             case SaveSession():
                 return await self.conversation.save(run)
-
-
-async def _sleep_until(at_s: float, journal: Journal) -> None:
-    await asyncio.sleep(max(0.0, at_s - journal.now()))

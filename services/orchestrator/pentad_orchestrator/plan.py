@@ -13,7 +13,9 @@ from pentad.state.v1.event_pb2 import (
     Event,
     RunCancelled,
     RunCompleted,
+    RunCreated,
     RunFailed,
+    RunStarted,
     StepCompleted,
     ToolCallCompleted,
     ToolCallStarted,
@@ -49,7 +51,7 @@ from pentad_orchestrator.run import (
 
 __all__ = [
     "UnknownEvent", "begin", "cancelled", "completed", "deadline_reached", "decide", "evolve",
-    "failed", "fold", "follow_up", "paused", "restarted", "status",
+    "failed", "fold", "follow_up", "followed", "opening", "paused", "restarted", "status",
 ]  # fmt: skip
 
 TURN_ATTEMPTS = 3
@@ -61,6 +63,9 @@ INVALID_TURNS = 3
 
 CALLS_AT_ONCE = 16
 """Tool calls of one turn that run side by side; a model may ask for hundreds."""
+
+FIRST_FENCE = 1
+"""Of a run's first lease; each claim of it raises the fence by one."""
 
 OWNERS_LOST_MAX = 5
 """Owners in a row that die on a run before it is given up: it may be what kills them."""
@@ -74,6 +79,19 @@ _CALLS_OWN = "TOOL_"
 """Reasons that begin so are outcomes of a call and go to the model; others end the run."""
 
 _STARTS = frozenset({"turn_started", "turn_restarted", "tool_call_started"})
+
+
+def opening(created: RunCreated, owner: str) -> tuple[tuple[Event, ...], RunStatus]:
+    """Return what a run is begun with by `owner`, to whom it is handed as it is created.
+
+    That is nothing for one with a session: what it holds has to be read before.
+    """
+    run = begin(Event(run_created=created))
+    if created.spec.session_id:
+        return (), status(run)
+    started = Event(run_started=RunStarted(owner=owner, attempt=1, fence=FIRST_FENCE))
+    following, run = followed(evolve(run, started))
+    return (started, *following), status(run)
 
 
 def decide(run: Run) -> tuple[Command, ...]:
@@ -98,13 +116,18 @@ def follow_up(run: Run, *, may_start: bool = True) -> tuple[Event, ...]:
 
     With `may_start` false they stop short of the first that begins a turn or a call.
     """
+    return followed(run, may_start=may_start)[0]
+
+
+def followed(run: Run, *, may_start: bool = True) -> tuple[tuple[Event, ...], Run]:
+    """Return the same events, and the run after them."""
     events: list[Event] = []
     while (event := _next(run)) is not None:
         if event.WhichOneof("kind") in _STARTS and not may_start:
             break
         events.append(event)
         run = evolve(run, event)
-    return tuple(events)
+    return tuple(events), run
 
 
 def _next(run: Run) -> Event | None:

@@ -1,7 +1,8 @@
 """What is known about a run: plain values, folded from its journal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -161,12 +162,16 @@ class Paused:
 Phase = Active | Paused | Ended
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One run as its journal tells it."""
 
     run_id: str
     created: RunCreated
+    steps: tuple[PlannedStep, ...]
+    agents: Mapping[str, Agent]
+    """By name: the revisions that are pinned."""
+
     bounds: RunBounds
     created_at_s: float
     """By the store's clock, as every time here."""
@@ -206,16 +211,26 @@ class Run:
 
     usage: Usage = field(default_factory=Usage)
 
+    def having(self, **changes: Any) -> Self:
+        """Return the same run but for some values: `replace`, at a tenth of its price."""
+        run = object.__new__(type(self))
+        run.__dict__.update(self.__dict__, **changes)
+        return run
+
+    def at(self, last_seq: int) -> Self:
+        """Return this run, which nobody else has seen yet, with the place of its last event."""
+        object.__setattr__(self, "last_seq", last_seq)
+        return self
+
     @property
     def planned(self) -> PlannedStep:
         """The current step."""
-        return self.created.steps[min(self.step, len(self.created.steps) - 1)]
+        return self.steps[min(self.step, len(self.steps) - 1)]
 
     @property
     def agent(self) -> Agent:
         """Who performs the current step."""
-        name = self.planned.agent
-        return next(agent for agent in self.created.agents if agent.name == name)
+        return self.agents[self.planned.agent]
 
     @property
     def deadline_s(self) -> float:

@@ -111,7 +111,7 @@ def to_request(run: Run, history: Sequence[Message]) -> ExecuteTurnRequest:
     bounds = turn_bounds(run.created.spec.limits, agent)
     timeout = Duration()
     timeout.FromNanoseconds(int(bounds.timeout_s * 1e9))
-    names = (step.name for step in run.created.steps)
+    names = (step.name for step in run.steps)
     return ExecuteTurnRequest(
         tenant=run.created.tenant,
         run_id=run.run_id,
@@ -144,6 +144,7 @@ def _completed(run: Run, result: TurnResult) -> Event:
         message=result.message,
         usage=result.usage,
         model=result.model,
+        from_cache=result.from_cache,
     )
     completed.message.role = Message.ROLE_ASSISTANT
     for index, call in enumerate(completed.message.tool_calls):

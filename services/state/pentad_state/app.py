@@ -83,7 +83,7 @@ async def open_core(url: str, config: Config, telemetry: Telemetry) -> AsyncIter
         await pulse.begin()
         # Nobody sees the depth where nobody reads the numbers, and an idle suite is to be idle.
         sampled = [metrics.sample(store)] if config.metrics_address else []
-        async with running(pulse.serve(), *sampled):
+        async with running(pulse.serve(), core.watchers.serve(), *sampled):
             yield core
 
 

@@ -14,8 +14,10 @@ from pentad_state.runs import Runs
 from pentad_state.schedule import Schedule
 from pentad_state.sessions import Sessions
 from pentad_state.store import Store
-from pentad_state.tails import Tails, Watchers
+from pentad_state.tails import Tails
+from pentad_state.texts import Texts
 from pentad_state.traces import Traces
+from pentad_state.watchers import Watchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class StateCore:
     leases: Leases
     schedule: Schedule
     watchers: Watchers
+    texts: Texts
     tails: Tails
     sessions: Sessions
     entries: Entries
@@ -37,12 +40,14 @@ class StateCore:
     @classmethod
     def over(cls, store: Store, config: Config, clock: Clock, metrics: StateMetrics) -> "StateCore":
         """Return the service over a store."""
-        runs, leases, watchers = Runs(store, config), Leases(store), Watchers()
+        leases, watchers = Leases(store), Watchers()
+        runs = Runs(store, config, watchers)
         return cls(
             runs=runs,
             leases=leases,
             schedule=Schedule(leases, clock, metrics),
             watchers=watchers,
+            texts=Texts(store, watchers),
             tails=Tails(store, runs, watchers, clock),
             sessions=Sessions(store, config),
             entries=Entries(store),

@@ -7,7 +7,7 @@ altered, is refused instead of pointing somewhere else. It holds no secret.
 import base64
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pentad_state.errors import InvalidCursor
 
@@ -15,12 +15,14 @@ _VERSION = 1
 _CURSOR = struct.Struct(">BIQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Behind the event `seq`, and behind `offset` bytes of the text of the turn it began."""
 
     seq: int = 0
     offset: int = 0
+
+
+BEGINNING = Position()
 
 
 def to_cursor(run_id: str, seq: int, offset: int = 0) -> str:
@@ -31,7 +33,7 @@ def to_cursor(run_id: str, seq: int, offset: int = 0) -> str:
 def from_cursor(run_id: str, cursor: str) -> Position:
     """Return the place, or raise InvalidCursor; nothing at all means the beginning."""
     if not cursor:
-        return Position()
+        return BEGINNING
     try:
         version, found, seq, offset = _CURSOR.unpack(decode(cursor))
     except (ValueError, struct.error):

@@ -5,7 +5,7 @@ import hashlib
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pentad.state.v1.event_pb2 import Event, TextDelta
-from pentad_state.cursor import to_cursor
+from pentad_state.cursor import Position, to_cursor
 
 _STAMP = 13
 _TAG = 16
@@ -40,15 +40,15 @@ def stamped(event: Event, run_id: str, seq: int, ms: int) -> Event:
     return event
 
 
-def text_event(started: Event, offset: int, text: str, ms: int) -> Event:
-    """Return the text of a turn behind an offset; `started` is the event that began the turn."""
-    end = offset + len(text.encode())
+def text_event(run_id: str, at: Position, turn: int, text: str, ms: int) -> Event:
+    """Return the text of a turn behind a place; its `seq` is that of the event that began it."""
+    end = at.offset + len(text.encode())
     return Event(
-        run_id=started.run_id,
-        seq=started.seq,
+        run_id=run_id,
+        seq=at.seq,
         time=to_time(ms),
-        cursor=to_cursor(started.run_id, started.seq, end),
-        text_delta=TextDelta(turn=turn_of(started), offset=offset, text=text),
+        cursor=to_cursor(run_id, at.seq, end),
+        text_delta=TextDelta(turn=turn, offset=at.offset, text=text),
     )
 
 

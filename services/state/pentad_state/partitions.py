@@ -13,6 +13,7 @@ RUN_ID_CHARS = 28
 """Two digits of its partition, and what tells it from others there."""
 
 _PREFIX = "pentad"
+_PATHS = tuple(f"{_PREFIX}:{{p{partition:02d}}}:" for partition in range(PARTITIONS))
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RUN_ID = re.compile(r"(?:[0-5][0-9]|6[0-3])[0-9a-hjkmnp-tv-z]{26}")
 
@@ -39,9 +40,11 @@ def partition_of(*names: str) -> int:
 
 def key(partition: int, kind: str, *names: str) -> str:
     """Return the key of one thing; different names never give the same key."""
+    path = _PATHS[partition] + kind
     # Only the last name may hold anything, so each one before it says where it ends.
-    path = ":".join((*(f"{len(name)}:{name}" for name in names[:-1]), *names[-1:]))
-    return f"{_PREFIX}:{{p{partition:02d}}}:{kind}" + (f":{path}" if names else "")
+    for name in names[:-1]:
+        path += f":{len(name)}:{name}"
+    return f"{path}:{names[-1]}" if names else path
 
 
 def channel(name: str) -> str:

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from itertools import groupby
 
 from pentad.state.v1.event_pb2 import Event, RunCreated, RunResumed
 from pentad.state.v1.run_pb2 import Run, RunStatus
-from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
+from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease
 from pentad_state.bounds import (
     APPEND_BYTES,
     KIB,
@@ -17,6 +16,7 @@ from pentad_state.bounds import (
     invalid,
 )  # fmt: skip
 from pentad_state.config import Config
+from pentad_state.cursor import Position
 from pentad_state.doubts import doubt, unsettled
 from pentad_state.errors import (
     RequestIdReused,
@@ -31,32 +31,40 @@ from pentad_state.leases import JOURNAL_BYTES, JOURNAL_EVENTS, lease_ms
 from pentad_state.pages import SCANS_MAX, STAMP, Page, newest
 from pentad_state.partitions import PARTITIONS, key, partition_of_run, run_id_for
 from pentad_state.store import Store, script, to_dict
+from pentad_state.watchers import Growth, Watchers
 
 _PRIORITY_MAX = 10
 _DELAY_DAYS_MAX = 366
 """A day more than callers are promised, for their clocks are not the store's."""
 _DAY_MS = 24 * 3600 * 1000
 _EVENTS_MAX = 200
-_PIECES_MAX = 1000
 _SETTLEMENTS_MAX = 1000
 _REASON_BYTES = KIB
-_TEXT_BYTES = 1024 * KIB
-_TEXT_LIVE_MS = 3600 * 1000
+_SAMPLED = frozenset("13579bdf")
+"""Last digits of a `traceparent` whose trace is kept."""
+_NOT_APPENDED = frozenset({None, "text_delta", "run_created"})
 ENDED = frozenset({RunStatus.STATE_COMPLETED, RunStatus.STATE_FAILED, RunStatus.STATE_CANCELLED})
 
 
 class Runs:
     """Every method is one atomic step of the store."""
 
-    def __init__(self, store: Store, config: Config) -> None:
+    def __init__(self, store: Store, config: Config, watchers: Watchers) -> None:
         self._store = store
+        self._watchers = watchers
         self._queued_max = config.max_queued // PARTITIONS
         """Of one partition."""
         self._retention_ms = int(config.run_retention_s * 1000)
         self._text_ms = int(config.text_retention_s * 1000)
 
     async def create(
-        self, request_id: str, fingerprint: bytes, created: RunCreated, claim: Claim | None
+        self,
+        request_id: str,
+        fingerprint: bytes,
+        created: RunCreated,
+        claim: Claim | None,
+        begun: Sequence[Event] = (),
+        status: RunStatus | None = None,
     ) -> tuple[Run, ClaimedRun | None, bool]:
         """Record a run; return it, the claim if one was made, and whether this call created it."""
         check_name("request_id", request_id)
@@ -65,6 +73,7 @@ class Runs:
             check_name("claim.owner", claim.owner)
         check_range("created.spec.priority", created.spec.priority, -_PRIORITY_MAX, _PRIORITY_MAX)
         check_size("created", created.ByteSize(), APPEND_BYTES)
+        following = _begun_with(begun, claim)
         run_id = run_id_for(created.tenant, request_id)
         head = Run(
             run_id=run_id,
@@ -85,7 +94,7 @@ class Runs:
             lease_ms(claim) if claim else 0,
             f"{_PRIORITY_MAX + 1 - created.spec.priority:02d}",
             max(created.spec.start_time.ToMilliseconds(), 0), _DELAY_DAYS_MAX * _DAY_MS,
-            self._queued_max,
+            self._queued_max, (status or RunStatus()).SerializeToString(), *following,
         )  # fmt: skip
         self._check_created(verdict, request_id)
         fields = to_dict(held[0])
@@ -94,9 +103,13 @@ class Runs:
             return run, None, False
         if run.status.state != RunStatus.STATE_RUNNING:
             return run, None, True
-        event = stamped(Event(run_created=created), run_id, 1, int(fields[b"created"]))
+        ms = int(fields[b"created"])
+        events = [
+            stamped(event, run_id, seq, ms)
+            for seq, event in enumerate((Event(run_created=created), *begun), 1)
+        ]
         lease = Lease(run_id=run_id, fence=int(fields[b"fence"]))
-        return run, ClaimedRun(lease=lease, events=[event], last_seq=1), True
+        return run, ClaimedRun(lease=lease, events=events, last_seq=len(events)), True
 
     async def get(self, tenant: str, run_id: str) -> tuple[Run, bytes]:
         """Return a run and the fingerprint of the request that created it."""
@@ -152,24 +165,28 @@ class Runs:
         check_size("events", sum(map(len, kept)) + status.ByteSize(), APPEND_BYTES)
         run_id = lease.run_id
         p = partition_of_run(run_id)
-        verdict, *rest = await self._store.run(
-            script("run_append"),
-            [
-                key(p, "run", run_id), key(p, "journal", run_id), key(p, "leases"),
-                key(p, "text", run_id, str(expected_seq)), key(p, "effects", run_id),
-                key(p, "ready"), key(p, "ended"),
-            ],
-            run_id, lease.fence, expected_seq, tag_of(append_id),
-            status.state or RunStatus.STATE_RUNNING, status.SerializeToString(),
-            self._retention_ms, self._text_ms,
-            int(any(event.WhichOneof("kind") == "run_resumed" for event in events)),
-            " ".join(doubt(effect) for effect in status.pause.unknown_effects),
-            *kept,
-        )  # fmt: skip
+        with self._watchers.recording(run_id) as grew:
+            verdict, *rest = await self._store.run(
+                script("run_append"),
+                [
+                    key(p, "run", run_id), key(p, "journal", run_id), key(p, "leases"),
+                    key(p, "text", run_id, str(expected_seq)), key(p, "effects", run_id),
+                    key(p, "ready"), key(p, "ended"),
+                ],
+                run_id, lease.fence, expected_seq, tag_of(append_id),
+                status.state or RunStatus.STATE_RUNNING, status.SerializeToString(),
+                self._retention_ms, self._text_ms,
+                int(any(event.WhichOneof("kind") == "run_resumed" for event in events)),
+                " ".join(doubt(effect) for effect in status.pause.unknown_effects),
+                *kept,
+            )  # fmt: skip
+            if verdict == b"OK":
+                ms, spoken = int(rest[0]), rest[1]
+                added = [stamped(e, run_id, expected_seq + i, ms) for i, e in enumerate(events, 1)]
+                start, end = Position(expected_seq, spoken), Position(added[-1].seq)
+                grew(Growth(start, added, end, closes=status.state in ENDED))
+                return added
         match verdict:
-            case b"OK":
-                ms = int(rest[0])
-                return [stamped(e, run_id, expected_seq + i, ms) for i, e in enumerate(events, 1)]
             case b"REPEATED":
                 return [from_kept(run_id, expected_seq + i, e) for i, e in enumerate(rest[0], 1)]
             case b"CONFLICT":
@@ -178,12 +195,6 @@ class Runs:
                 raise StaleFence(run_id, lease.fence)
             case _:
                 raise RunNotFound(run_id)
-
-    async def append_text(self, pieces: Sequence[TextPiece]) -> None:
-        """Keep the pieces that continue the text of a turn in progress; drop the others."""
-        check_count("pieces", len(pieces), _PIECES_MAX)
-        turns = groupby(pieces, lambda p: (p.lease.run_id, p.lease.fence, p.turn_seq))
-        await asyncio.gather(*(self._append_turn(*turn, list(group)) for turn, group in turns))
 
     async def request_cancel(self, tenant: str, run_id: str, reason: str) -> Run:
         """Record that a run is to end, and return it as it stands."""
@@ -242,19 +253,6 @@ class Runs:
             case b"FAR":
                 raise invalid("created.spec.start_time", f"is over {_DELAY_DAYS_MAX} days ahead")
 
-    async def _append_turn(
-        self, run_id: str, fence: int, seq: int, pieces: Sequence[TextPiece]
-    ) -> None:
-        p = partition_of_run(run_id)
-        texts: list[str | int] = []
-        for piece in pieces:
-            texts += (piece.offset, piece.text)
-        await self._store.run(
-            script("run_text"),
-            [key(p, "run", run_id), key(p, "text", run_id, str(seq))],
-            run_id, fence, seq, _TEXT_LIVE_MS, _TEXT_BYTES, *texts,
-        )  # fmt: skip
-
     async def _fields(self, run_id: str) -> dict[bytes, bytes]:
         run = key(partition_of_run(run_id), "run", run_id)
         return to_dict(await self._store.call("HGETALL", run, lasting=True))
@@ -265,10 +263,23 @@ def _check_events(expected_seq: int, events: Sequence[Event]) -> None:
         raise invalid("expected_seq", "must be at least 1: every journal begins with run_created")
     if not events:
         raise invalid("events", "must not be empty")
-    check_count("events", len(events), _EVENTS_MAX)
+    _check_kinds("events", events)
+
+
+def _begun_with(begun: Sequence[Event], claim: Claim | None) -> list[bytes]:
+    if begun and claim is None:
+        raise invalid("begun", "must be empty without a claim: only an owner begins")
+    _check_kinds("begun", begun)
+    kept = [to_kept(event) for event in begun]
+    check_size("begun", sum(map(len, kept)), APPEND_BYTES)
+    return kept
+
+
+def _check_kinds(field: str, events: Sequence[Event]) -> None:
+    check_count(field, len(events), _EVENTS_MAX)
     for i, event in enumerate(events):
-        if event.WhichOneof("kind") in {None, "text_delta", "run_created"}:
-            raise invalid(f"events[{i}].kind", "must be one that is appended to a journal")
+        if event.WhichOneof("kind") in _NOT_APPENDED:
+            raise invalid(f"{field}[{i}].kind", "must be one that is appended to a journal")
 
 
 def _selected(run: Run, state: RunStatus.State.ValueType, session_id: str) -> bool:
@@ -295,5 +306,8 @@ def _to_run(fields: dict[bytes, bytes]) -> Run:
 
 
 def _trace_id(traceparent: str) -> str:
-    parts = traceparent.split("-")
-    return parts[1] if len(parts) == 4 else ""  # noqa: PLR2004 - version, trace, span, flags
+    """Return the trace that holds a run, unless it is not kept."""
+    _, _, rest = traceparent.partition("-")
+    trace_id, _, rest = rest.partition("-")
+    sampled = rest[-1:] in _SAMPLED
+    return trace_id if sampled else ""

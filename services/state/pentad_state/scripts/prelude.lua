@@ -78,6 +78,11 @@ local function announce(id)
   redis.call('PUBLISH', 'pentad:work', 'ready ' .. string.sub(id, 1, 2))
 end
 
+-- Says how far a run has come: its last event, the bytes of text behind that, whether it has ended.
+local function announce_growth(id, seq, text, closed)
+  redis.call('PUBLISH', 'pentad:runs', id .. ' ' .. seq .. ' ' .. text .. (closed and ' 1' or ' 0'))
+end
+
 -- Lets a run wait for its start, or, when that has come, for its turn.
 local function schedule(ready, due, turns, id, place, ms)
   local start = tonumber(string.sub(place, 3, 15))

@@ -62,11 +62,12 @@ local function finish(ms)
   redis.call('ZADD', ended, digits(ms + retention_ms), stamp(named[1]) .. id .. named[2])
 end
 
-local ms = now()
+local ms, closed = now(), state > RUNNING and state ~= PAUSED
 for i = FIRST, #ARGV do
   redis.call('RPUSH', journal, stamp(ms) .. tag .. ARGV[i])
 end
-redis.call('HSET', run, 'seq', seq + count, 'status', status)
+local spoken = redis.call('STRLEN', text)
+redis.call('HSET', run, 'seq', seq + count, 'status', status, 'text', 0)
 redis.call('PEXPIRE', text, text_ms)
 if says_resumed then
   redis.call('HDEL', run, 'resumed')
@@ -79,5 +80,5 @@ if state > RUNNING then
     finish(ms)
   end
 end
-redis.call('PUBLISH', 'pentad:runs', id)
-return {'OK', stamp(ms)}
+announce_growth(id, seq + count, 0, closed)
+return {'OK', stamp(ms), spoken}

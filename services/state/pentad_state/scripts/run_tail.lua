@@ -5,7 +5,7 @@ local run, journal, text = unpack(KEYS)
 local seq, offset = tonumber(ARGV[2]), tonumber(ARGV[3])
 local most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local held = redis.call('HMGET', run, 'tenant', 'state', 'seq')
+local held = redis.call('HMGET', run, 'tenant', 'state', 'seq', 'text')
 if held[1] ~= ARGV[1] then
   return {'GONE'}
 end
@@ -20,4 +20,6 @@ if offset < length then
   started = redis.call('LINDEX', journal, seq - 1) or ''
 end
 local events = slice(journal, seq, most, bytes)
-return {'OK', tonumber(held[2]), last, digits(now()), started, rest, events}
+-- The length of the text of the last event; a run of an earlier version does not say it.
+local last_text = tonumber(held[4] or 1)
+return {'OK', tonumber(held[2]), last, last_text, digits(now()), started, rest, events}

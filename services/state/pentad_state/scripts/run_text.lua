@@ -7,7 +7,7 @@ local id, fence, seq, live_ms, limit = unpack(ARGV, 1, 5)
 
 local held = redis.call('HMGET', run, 'state', 'fence', 'seq')
 if tonumber(held[1] or '') ~= RUNNING or held[2] ~= fence or held[3] ~= seq then
-  return 'STALE'
+  return {'STALE'}
 end
 local length = redis.call('STRLEN', text)
 local before = length
@@ -20,6 +20,7 @@ for i = 6, #ARGV, 2 do
 end
 if length > before then
   redis.call('PEXPIRE', text, live_ms)
-  redis.call('PUBLISH', 'pentad:runs', id)
+  redis.call('HSET', run, 'text', length)
+  announce_growth(id, seq, length)
 end
-return 'OK'
+return {'OK', before, length, digits(now())}

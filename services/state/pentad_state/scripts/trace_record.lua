@@ -1,12 +1,13 @@
--- Keeps spans of one trace; one that is kept already, or has no room, is dropped.
--- KEYS  trace
--- ARGV  ms it lives, spans at most, then id and span...
-local trace = KEYS[1]
-local room = tonumber(ARGV[2]) - redis.call('HLEN', trace)
-for i = 3, #ARGV, 2 do
-  if room > 0 then
-    room = room - redis.call('HSETNX', trace, ARGV[i], ARGV[i + 1])
+-- Keeps spans of some traces, each behind those that it holds; for what finds no room they are
+-- dropped.
+-- KEYS  traces...
+-- ARGV  ms they live, bytes of a trace at most, then the spans of each
+local live_ms, limit = ARGV[1], tonumber(ARGV[2])
+for i, trace in ipairs(KEYS) do
+  local spans = ARGV[i + 2]
+  if redis.call('STRLEN', trace) + #spans <= limit then
+    redis.call('APPEND', trace, spans)
   end
+  redis.call('PEXPIRE', trace, live_ms)
 end
-redis.call('PEXPIRE', trace, ARGV[1])
 return 'OK'

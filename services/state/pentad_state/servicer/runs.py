@@ -23,7 +23,12 @@ class RunServicer(pb_grpc.RunServiceServicer):
     ) -> pb.CreateRunResponse:
         claim = request.claim if request.HasField("claim") else None
         run, claimed, created = await self._core.runs.create(
-            request.request_id, request.fingerprint, request.created, claim
+            request.request_id,
+            request.fingerprint,
+            request.created,
+            claim,
+            request.begun,
+            request.status,
         )
         return pb.CreateRunResponse(run=run, created=created, claimed=claimed)
 
@@ -100,7 +105,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def AppendText(
         self, request: pb.AppendTextRequest, context: Context
     ) -> pb.AppendTextResponse:
-        await self._core.runs.append_text(request.pieces)
+        await self._core.texts.append(request.pieces)
         return pb.AppendTextResponse()
 
     async def RequestPause(

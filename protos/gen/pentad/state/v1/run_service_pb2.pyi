@@ -197,6 +197,8 @@ class CreateRunRequest(_message.Message):
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
     CLAIM_FIELD_NUMBER: _builtins.int
+    BEGUN_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call idempotent for 24 hours; unique inside the tenant."""
     fingerprint: _builtins.bytes
@@ -209,6 +211,16 @@ class CreateRunRequest(_message.Message):
     def claim(self) -> Global___Claim:
         """Unset puts the run into the schedule."""
 
+    @_builtins.property
+    def begun(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """What its creator has begun with when the run is handed to it: events that follow
+        the first one in the same step. They are left out when it is not.
+        """
+
+    @_builtins.property
+    def status(self) -> _run_pb2.RunStatus:
+        """Where the run stands behind `begun`; unset without."""
+
     def __init__(
         self,
         *,
@@ -216,10 +228,12 @@ class CreateRunRequest(_message.Message):
         fingerprint: _builtins.bytes = ...,
         created: _event_pb2.RunCreated | None = ...,
         claim: Global___Claim | None = ...,
+        begun: _abc.Iterable[_event_pb2.Event] | None = ...,
+        status: _run_pb2.RunStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "created", b"created"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "created", b"created", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "created", b"created", "fingerprint", b"fingerprint", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begun", b"begun", "claim", b"claim", "created", b"created", "fingerprint", b"fingerprint", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

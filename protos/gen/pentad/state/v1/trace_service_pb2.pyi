@@ -140,7 +140,7 @@ class RecordSpansRequest(_message.Message):
     SPANS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
-        """The spans, at most 1000, of any traces."""
+        """The spans, at most 2000, of any traces."""
 
     def __init__(
         self,

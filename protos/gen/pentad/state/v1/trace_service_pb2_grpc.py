@@ -55,7 +55,7 @@ class TraceServiceServicer:
 
     def RecordSpans(self, request, context):
         """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
-        holds at most 2000; more are dropped.
+        holds 2 MiB, some 7000 spans; more are dropped.
 
         Errors: STORE_UNAVAILABLE.
         """

@@ -37,7 +37,7 @@ class TraceServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TraceServiceAsyncStub: ...
     RecordSpans: _grpc.UnaryUnaryMultiCallable[_trace_service_pb2.RecordSpansRequest, _trace_service_pb2.RecordSpansResponse]
     """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
-    holds at most 2000; more are dropped.
+    holds 2 MiB, some 7000 spans; more are dropped.
 
     Errors: STORE_UNAVAILABLE.
     """
@@ -56,7 +56,7 @@ class TraceServiceAsyncStub(TraceServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordSpans: _aio.UnaryUnaryMultiCallable[_trace_service_pb2.RecordSpansRequest, _trace_service_pb2.RecordSpansResponse]  # type: ignore[assignment]
     """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
-    holds at most 2000; more are dropped.
+    holds 2 MiB, some 7000 spans; more are dropped.
 
     Errors: STORE_UNAVAILABLE.
     """
@@ -78,7 +78,7 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trace_service_pb2.RecordSpansResponse, _abc.Awaitable[_trace_service_pb2.RecordSpansResponse]]:
         """RecordSpans keeps spans; one that has ended replaces its beginning. A trace
-        holds at most 2000; more are dropped.
+        holds 2 MiB, some 7000 spans; more are dropped.
 
         Errors: STORE_UNAVAILABLE.
         """
