@@ -34,10 +34,11 @@ async def follow(
             async with reading(client.runs.TailRun(request, timeout=_STREAM_S)) as responses:
                 async for response in responses:
                     failures, known = 0, True
-                    after = response.event.cursor
-                    yield response.event
-                    if is_end(response.event):
-                        return
+                    for event in response.events:
+                        after = event.cursor
+                        yield event
+                        if is_end(event):
+                            return
             # A stream that ended before its run is one that the gateway closed to drain.
         except ServiceError as error:
             again = may_pass(error) or isinstance(error, DeadlineExceeded)

@@ -45,8 +45,9 @@ def main() -> int:
         request = ExecuteRunRequest(spec=RunSpec(agent=CLOCK.name, input=question))
         event = Event()
         for response in RunServiceStub(channel).ExecuteRun(request, metadata=key, timeout=60):
-            event = response.event
-            print(f"{event.seq:>3}  {event.WhichOneof('kind')}  {event.text_delta.text}".rstrip())
+            for event in response.events:
+                kind, text = event.WhichOneof("kind"), event.text_delta.text
+                print(f"{event.seq:>3}  {kind}  {text}".rstrip())
         print(event.run_completed.output)
     return 0 if event.HasField("run_completed") else 1
 

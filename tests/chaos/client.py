@@ -111,11 +111,12 @@ class Caller:
     ) -> None:
         """Take what comes until the stream ends, or somebody has to see to the run."""
         async for response in responses:
-            stream = self._book.accepted(entry, response.event.run_id)
-            stream.take(response.event)
-            leaves = self._rng.random() < _LEAVING
-            if stream.ended or leaves or response.event.HasField("run_paused"):
-                return
+            for event in response.events:
+                stream = self._book.accepted(entry, event.run_id)
+                stream.take(event)
+                leaves = self._rng.random() < _LEAVING
+                if stream.ended or leaves or event.HasField("run_paused"):
+                    return
 
     async def _meddle(self, entry: Entry, bound: Deadline) -> None:
         """Now and then have the run paused or cancelled."""

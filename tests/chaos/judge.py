@@ -115,7 +115,8 @@ class Judge:
         request = TailRunRequest(run_id=whole.run_id, after=whole.cursor)
         async with reading(self._client.runs.TailRun(request, timeout=_STREAM_S)) as responses:
             async for response in responses:
-                whole.take(response.event)
+                for event in response.events:
+                    whole.take(event)
 
     def _compare(self, entry: Entry, run: Run, seen: Stream, whole: Stream) -> None:
         self.findings.gaps += whole.breaks

@@ -91,7 +91,7 @@ class Kit:
         """Start a run and return all its events once it has ended."""
         request = ExecuteRunRequest(spec=spec, request_id=request_id)
         async with reading(self.client.runs.ExecuteRun(request, timeout=RUN_S)) as responses:
-            return [response.event async for response in responses]
+            return [event async for response in responses for event in response.events]
 
     async def tail(self, run_id: str, after: str = "") -> list[Event]:
         """Return a run's events behind `after` once it has ended."""
@@ -102,7 +102,8 @@ class Kit:
         request = TailRunRequest(run_id=run_id, after=after)
         async with reading(self.client.runs.TailRun(request, timeout=RUN_S)) as responses:
             async for response in responses:
-                yield response.event
+                for event in response.events:
+                    yield event
 
     async def wait(self, run_id: str) -> Run:
         """Return the run once it has ended."""
@@ -114,12 +115,17 @@ class Kit:
 
 
 class Suite:
-    """`pentad up` as a child process, in either topology."""
+    """`pentad up` as a child process, in either topology, or with several of some services."""
 
     def __init__(
-        self, topology: Topology, data_dir: Path, environment: dict[str, str] | None = None
+        self,
+        topology: Topology,
+        data_dir: Path,
+        environment: dict[str, str] | None = None,
+        replicas: str = "",
     ) -> None:
         self.topology = topology
+        self._replicas = ("--replicas", replicas) if replicas else ()
         self.data_dir = data_dir
         self.address = f"127.0.0.1:{free_port()}"
         self.log = data_dir.with_name(f"{data_dir.name}.log")
@@ -152,7 +158,7 @@ class Suite:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "pentad_allinone.tether", "pentad_cli", str(tethered)),
-                    *("up", *processes),
+                    *("up", *processes, *self._replicas),
                     *("--data-dir", str(self.data_dir), "--address", self.address),
                 ],
                 env=self._environment,
@@ -170,11 +176,11 @@ class Suite:
             self.kill9()
             raise AssertionError(f"{failed}\nIts log:\n{self.tail_of_log()}") from None
 
-    def stop(self) -> int:
-        """Stop as Ctrl-C does, and return the exit code."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Stop as Ctrl-C does, or on another signal, and return the exit code."""
         process = self._running()
         children = tree_of(process.pid)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         try:
             code = process.wait(STOP_S)
         except subprocess.TimeoutExpired:

@@ -188,7 +188,7 @@ async def test_a_caller_that_is_gone_stops_the_work_of_a_run_that_is_bound_to_it
     async with AsyncExitStack() as stream:
         call = kit.client.runs.ExecuteRun(request, timeout=timeout_s)
         responses = await stream.enter_async_context(reading(call))
-        run_id = (await anext(responses)).event.run_id
+        run_id = (await anext(responses)).events[0].run_id
         async with stops(work):
             if how == "leave":
                 await stream.aclose()
@@ -206,7 +206,7 @@ async def test_leaving_a_stream_leaves_any_other_run_alone(scene: Scene, work: W
     await kit.apply(work.agent)
     request = ExecuteRunRequest(spec=ask(work.agent.name))
     async with reading(kit.client.runs.ExecuteRun(request)) as responses:
-        run_id = (await anext(responses)).event.run_id
+        run_id = (await anext(responses)).events[0].run_id
         async with asyncio.timeout(BEGIN_S):
             await work.begun()
 

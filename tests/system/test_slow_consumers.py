@@ -50,7 +50,7 @@ async def test_a_consumer_that_stands_still_is_bounded_and_holds_up_nobody(wired
     run_id = (await kit.create(spec())).run_id
     call = kit.client.runs.TailRun(TailRunRequest(run_id=run_id), timeout=60.0)
     async with reading(call) as responses:
-        seen = [(await anext(responses)).event]
+        seen = [*(await anext(responses)).events]
 
         assert (await kit.wait(run_id)).status.state == RunStatus.STATE_COMPLETED
         await wired.quiet(("gateway", "state"))
@@ -59,5 +59,5 @@ async def test_a_consumer_that_stands_still_is_bounded_and_holds_up_nobody(wired
 
         others = await kit.tail(run_id)
         assert sum(event.ByteSize() for event in others) > JOURNAL
-        seen += [response.event async for response in responses]
+        seen += [event async for response in responses for event in response.events]
     assert seen == others

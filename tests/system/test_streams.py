@@ -66,7 +66,7 @@ async def test_text_comes_in_pieces_that_join_to_the_turns_text(kit: Kit) -> Non
 async def test_a_caller_that_leaves_does_not_stop_the_run(kit: Kit) -> None:
     request = ExecuteRunRequest(spec=example_spec("ticket-report"))
     async with reading(kit.client.runs.ExecuteRun(request, timeout=30)) as responses:
-        first = (await anext(responses)).event
+        first = (await anext(responses)).events[-1]
 
     events = await kit.tail(first.run_id, after=first.cursor)
 

@@ -144,8 +144,8 @@ async def _events(client: Client, run: Run) -> list[Event]:
     request = TailRunRequest(run_id=run.run_id)
     async with reading(client.runs.TailRun(request, timeout=_EVENTS_S)) as responses:
         async for response in responses:
-            events.append(response.event)
-            if response.event.seq >= run.last_seq:
+            events += (event for event in response.events if event.seq <= run.last_seq)
+            if response.events[-1].seq >= run.last_seq:
                 break
     return events
 

@@ -1,7 +1,7 @@
 """Runs: started through the orchestrator, followed through the state service."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -64,8 +64,8 @@ class RunCore:
 
     async def execute_run(
         self, tenant: str, request: pb.ExecuteRunRequest
-    ) -> AsyncGenerator[Event, None]:
-        """Have a run accepted and yield its events from the first to the last.
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Have a run accepted and yield its events from the first to the last, several at once.
 
         A caller that leaves before ends the run if it asked for that; a server that stops does not.
         """
@@ -74,9 +74,9 @@ class RunCore:
         try:
             run = (await self._orchestrator.CreateRun(wish)).run
             place = TailRunRequest(tenant=tenant, run_id=run.run_id)
-            async with aclosing(follow(self._state, place, self._clock)) as events:
-                async for event in events:
-                    yield event
+            async with aclosing(follow(self._state, place, self._clock)) as batches:
+                async for events in batches:
+                    yield events
         except (asyncio.CancelledError, GeneratorExit):
             if request.cancel_on_disconnect and not is_stopping():
                 await self._abandoned.end(wish)
@@ -84,13 +84,13 @@ class RunCore:
 
     async def tail_run(
         self, tenant: str, request: pb.TailRunRequest
-    ) -> AsyncGenerator[Event, None]:
-        """Yield a run's events behind a cursor, to the last."""
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield a run's events behind a cursor, several at once, to the last."""
         require(validation.tail_run(request))
         place = TailRunRequest(tenant=tenant, run_id=request.run_id, after=request.after)
-        async with aclosing(follow(self._state, place, self._clock)) as events:
-            async for event in events:
-                yield event
+        async with aclosing(follow(self._state, place, self._clock)) as batches:
+            async for events in batches:
+                yield events
 
     async def wait_run(self, tenant: str, request: pb.WaitRunRequest) -> Run:
         """Return a run once it has ended, or as it stands when the time is over."""

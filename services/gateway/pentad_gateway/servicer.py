@@ -38,16 +38,16 @@ class RunServicer(run_service_pb2_grpc.RunServiceServicer):
     async def ExecuteRun(
         self, request: run_service_pb2.ExecuteRunRequest, context: Context
     ) -> AsyncIterator[run_service_pb2.ExecuteRunResponse]:
-        async with aclosing(self._core.execute_run(caller().tenant, request)) as events:
-            async for event in events:
-                yield run_service_pb2.ExecuteRunResponse(event=event)
+        async with aclosing(self._core.execute_run(caller().tenant, request)) as batches:
+            async for events in batches:
+                yield run_service_pb2.ExecuteRunResponse(events=events)
 
     async def TailRun(
         self, request: run_service_pb2.TailRunRequest, context: Context
     ) -> AsyncIterator[run_service_pb2.TailRunResponse]:
-        async with aclosing(self._core.tail_run(caller().tenant, request)) as events:
-            async for event in events:
-                yield run_service_pb2.TailRunResponse(event=event)
+        async with aclosing(self._core.tail_run(caller().tenant, request)) as batches:
+            async for events in batches:
+                yield run_service_pb2.TailRunResponse(events=events)
 
     async def WaitRun(
         self, request: run_service_pb2.WaitRunRequest, context: Context

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from pentad.state.v1.event_pb2 import Event
@@ -32,8 +32,8 @@ _RANDOM = random.SystemRandom()
 
 async def follow(
     runs: "RunServiceAsyncStub", request: TailRunRequest, clock: Clock
-) -> AsyncGenerator[Event, None]:
-    """Yield a run's events behind `request.after` until its last one, without gap or repeat.
+) -> AsyncGenerator[Sequence[Event], None]:
+    """Yield a run's events behind `request.after`, several at once, without gap or repeat.
 
     A stream that breaks is taken up again behind the last event. Nothing is read ahead of
     the consumer but what gRPC's flow control lets through.
@@ -46,10 +46,9 @@ async def follow(
         try:
             async with reading(runs.TailRun(place, timeout=STREAM_TIMEOUT_S)) as responses:
                 while (response := await _next(responses, until - clock.monotonic())) is not None:
-                    for event in response.events:
-                        place.after = event.cursor
-                        patience.renew()
-                        yield event
+                    place.after = response.events[-1].cursor
+                    patience.renew()
+                    yield response.events
                 return
         except TimeoutError:
             patience.renew()  # it stood for all of its time: healthy, if silent

@@ -93,9 +93,8 @@ async def test_others_leave_their_run_alone(gateway: Gateway) -> None:
 async def test_a_stream_read_to_its_end_was_not_left(gateway: Gateway) -> None:
     await gateway.peers.runs.append("run_created", "run_completed")
 
-    events = [
-        e async for e in RunServiceStub(gateway.channel).ExecuteRun(BOUND, metadata=gateway.auth)
-    ]
+    call = RunServiceStub(gateway.channel).ExecuteRun(BOUND, metadata=gateway.auth)
+    events = [event async for response in call for event in response.events]
 
     assert len(events) == 2
     assert CANCEL not in gateway.peers.asked

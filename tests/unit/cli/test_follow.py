@@ -27,7 +27,7 @@ class FakeStream:
 
     async def __aiter__(self) -> AsyncIterator[TailRunResponse]:
         for event in self._events:
-            yield TailRunResponse(event=event)
+            yield TailRunResponse(events=[event])
         if self._error:
             raise self._error
 

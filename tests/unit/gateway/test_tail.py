@@ -73,8 +73,8 @@ class Runs:
 
 async def collect(runs: Runs, clock: FakeClock, question: TailRunRequest = QUESTION) -> list[int]:
     followed = follow(cast("RunServiceAsyncStub", runs), question, clock)
-    async with aclosing(followed) as events:
-        return [event.seq async for event in events]
+    async with aclosing(followed) as batches:
+        return [event.seq async for events in batches for event in events]
 
 
 @pytest.fixture(autouse=True)
@@ -111,9 +111,9 @@ async def test_a_stream_is_left_when_its_time_is_over() -> None:
     clock = FakeClock()
     runs = Runs([2, 2], hangs=True)
     got = []
-    async with aclosing(follow(cast("RunServiceAsyncStub", runs), QUESTION, clock)) as events:
-        async for event in events:
-            got.append(event.seq)
+    async with aclosing(follow(cast("RunServiceAsyncStub", runs), QUESTION, clock)) as batches:
+        async for events in batches:
+            got += [event.seq for event in events]
             clock.advance(STREAM_S / 2)
 
     assert got == list(range(1, 13))

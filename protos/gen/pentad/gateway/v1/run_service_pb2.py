@@ -27,7 +27,7 @@ from pentad.state.v1 import event_pb2 as pentad_dot_state_dot_v1_dot_event__pb2
 from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/gateway/v1/run_service.proto\x12\x11pentad.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/event.proto\x1a\x19pentad/state/v1/run.proto\"N\n\x10\x43reateRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"m\n\x11\x45xecuteRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\";\n\x12\x45xecuteRunResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Event\"/\n\x0eTailRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"8\n\x0fTailRunResponse\x12%\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Event\"L\n\x0eWaitRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x0fWaitRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"3\n\x0eGetRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"}\n\x0fListRunsRequest\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x10ListRunsResponse\x12\"\n\x04runs\x18\x01 \x03(\x0b\x32\x14.pentad.state.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fPauseRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x10PauseRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"x\n\x10ResumeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x04 \x01(\t\"6\n\x11ResumeRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\xbd\x06\n\nRunService\x12[\n\tCreateRun\x12#.pentad.gateway.v1.CreateRunRequest\x1a$.pentad.gateway.v1.CreateRunResponse\"\x03\x90\x02\x02\x12`\n\nExecuteRun\x12$.pentad.gateway.v1.ExecuteRunRequest\x1a%.pentad.gateway.v1.ExecuteRunResponse\"\x03\x90\x02\x02\x30\x01\x12W\n\x07TailRun\x12!.pentad.gateway.v1.TailRunRequest\x1a\".pentad.gateway.v1.TailRunResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\x07WaitRun\x12!.pentad.gateway.v1.WaitRunRequest\x1a\".pentad.gateway.v1.WaitRunResponse\"\x03\x90\x02\x01\x12R\n\x06GetRun\x12 .pentad.gateway.v1.GetRunRequest\x1a!.pentad.gateway.v1.GetRunResponse\"\x03\x90\x02\x01\x12X\n\x08ListRuns\x12\".pentad.gateway.v1.ListRunsRequest\x1a#.pentad.gateway.v1.ListRunsResponse\"\x03\x90\x02\x01\x12X\n\x08PauseRun\x12\".pentad.gateway.v1.PauseRunRequest\x1a#.pentad.gateway.v1.PauseRunResponse\"\x03\x90\x02\x02\x12[\n\tResumeRun\x12#.pentad.gateway.v1.ResumeRunRequest\x1a$.pentad.gateway.v1.ResumeRunResponse\"\x03\x90\x02\x02\x12[\n\tCancelRun\x12#.pentad.gateway.v1.CancelRunRequest\x1a$.pentad.gateway.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/gateway/v1/run_service.proto\x12\x11pentad.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/event.proto\x1a\x19pentad/state/v1/run.proto\"N\n\x10\x43reateRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"m\n\x11\x45xecuteRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\"<\n\x12\x45xecuteRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"/\n\x0eTailRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"9\n\x0fTailRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"L\n\x0eWaitRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x0fWaitRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"3\n\x0eGetRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"}\n\x0fListRunsRequest\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x10ListRunsResponse\x12\"\n\x04runs\x18\x01 \x03(\x0b\x32\x14.pentad.state.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fPauseRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x10PauseRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"x\n\x10ResumeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x04 \x01(\t\"6\n\x11ResumeRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\xbd\x06\n\nRunService\x12[\n\tCreateRun\x12#.pentad.gateway.v1.CreateRunRequest\x1a$.pentad.gateway.v1.CreateRunResponse\"\x03\x90\x02\x02\x12`\n\nExecuteRun\x12$.pentad.gateway.v1.ExecuteRunRequest\x1a%.pentad.gateway.v1.ExecuteRunResponse\"\x03\x90\x02\x02\x30\x01\x12W\n\x07TailRun\x12!.pentad.gateway.v1.TailRunRequest\x1a\".pentad.gateway.v1.TailRunResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\x07WaitRun\x12!.pentad.gateway.v1.WaitRunRequest\x1a\".pentad.gateway.v1.WaitRunResponse\"\x03\x90\x02\x01\x12R\n\x06GetRun\x12 .pentad.gateway.v1.GetRunRequest\x1a!.pentad.gateway.v1.GetRunResponse\"\x03\x90\x02\x01\x12X\n\x08ListRuns\x12\".pentad.gateway.v1.ListRunsRequest\x1a#.pentad.gateway.v1.ListRunsResponse\"\x03\x90\x02\x01\x12X\n\x08PauseRun\x12\".pentad.gateway.v1.PauseRunRequest\x1a#.pentad.gateway.v1.PauseRunResponse\"\x03\x90\x02\x02\x12[\n\tResumeRun\x12#.pentad.gateway.v1.ResumeRunRequest\x1a$.pentad.gateway.v1.ResumeRunResponse\"\x03\x90\x02\x02\x12[\n\tCancelRun\x12#.pentad.gateway.v1.CancelRunRequest\x1a$.pentad.gateway.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,35 +59,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTERUNREQUEST']._serialized_start=282
   _globals['_EXECUTERUNREQUEST']._serialized_end=391
   _globals['_EXECUTERUNRESPONSE']._serialized_start=393
-  _globals['_EXECUTERUNRESPONSE']._serialized_end=452
-  _globals['_TAILRUNREQUEST']._serialized_start=454
-  _globals['_TAILRUNREQUEST']._serialized_end=501
-  _globals['_TAILRUNRESPONSE']._serialized_start=503
-  _globals['_TAILRUNRESPONSE']._serialized_end=559
-  _globals['_WAITRUNREQUEST']._serialized_start=561
-  _globals['_WAITRUNREQUEST']._serialized_end=637
-  _globals['_WAITRUNRESPONSE']._serialized_start=639
-  _globals['_WAITRUNRESPONSE']._serialized_end=691
-  _globals['_GETRUNREQUEST']._serialized_start=693
-  _globals['_GETRUNREQUEST']._serialized_end=724
-  _globals['_GETRUNRESPONSE']._serialized_start=726
-  _globals['_GETRUNRESPONSE']._serialized_end=777
-  _globals['_LISTRUNSREQUEST']._serialized_start=779
-  _globals['_LISTRUNSREQUEST']._serialized_end=904
-  _globals['_LISTRUNSRESPONSE']._serialized_start=906
-  _globals['_LISTRUNSRESPONSE']._serialized_end=985
-  _globals['_PAUSERUNREQUEST']._serialized_start=987
-  _globals['_PAUSERUNREQUEST']._serialized_end=1036
-  _globals['_PAUSERUNRESPONSE']._serialized_start=1038
-  _globals['_PAUSERUNRESPONSE']._serialized_end=1091
-  _globals['_RESUMERUNREQUEST']._serialized_start=1093
-  _globals['_RESUMERUNREQUEST']._serialized_end=1213
-  _globals['_RESUMERUNRESPONSE']._serialized_start=1215
-  _globals['_RESUMERUNRESPONSE']._serialized_end=1269
-  _globals['_CANCELRUNREQUEST']._serialized_start=1271
-  _globals['_CANCELRUNREQUEST']._serialized_end=1321
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1323
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1377
-  _globals['_RUNSERVICE']._serialized_start=1380
-  _globals['_RUNSERVICE']._serialized_end=2209
+  _globals['_EXECUTERUNRESPONSE']._serialized_end=453
+  _globals['_TAILRUNREQUEST']._serialized_start=455
+  _globals['_TAILRUNREQUEST']._serialized_end=502
+  _globals['_TAILRUNRESPONSE']._serialized_start=504
+  _globals['_TAILRUNRESPONSE']._serialized_end=561
+  _globals['_WAITRUNREQUEST']._serialized_start=563
+  _globals['_WAITRUNREQUEST']._serialized_end=639
+  _globals['_WAITRUNRESPONSE']._serialized_start=641
+  _globals['_WAITRUNRESPONSE']._serialized_end=693
+  _globals['_GETRUNREQUEST']._serialized_start=695
+  _globals['_GETRUNREQUEST']._serialized_end=726
+  _globals['_GETRUNRESPONSE']._serialized_start=728
+  _globals['_GETRUNRESPONSE']._serialized_end=779
+  _globals['_LISTRUNSREQUEST']._serialized_start=781
+  _globals['_LISTRUNSREQUEST']._serialized_end=906
+  _globals['_LISTRUNSRESPONSE']._serialized_start=908
+  _globals['_LISTRUNSRESPONSE']._serialized_end=987
+  _globals['_PAUSERUNREQUEST']._serialized_start=989
+  _globals['_PAUSERUNREQUEST']._serialized_end=1038
+  _globals['_PAUSERUNRESPONSE']._serialized_start=1040
+  _globals['_PAUSERUNRESPONSE']._serialized_end=1093
+  _globals['_RESUMERUNREQUEST']._serialized_start=1095
+  _globals['_RESUMERUNREQUEST']._serialized_end=1215
+  _globals['_RESUMERUNRESPONSE']._serialized_start=1217
+  _globals['_RESUMERUNRESPONSE']._serialized_end=1271
+  _globals['_CANCELRUNREQUEST']._serialized_start=1273
+  _globals['_CANCELRUNREQUEST']._serialized_end=1323
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1325
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1379
+  _globals['_RUNSERVICE']._serialized_start=1382
+  _globals['_RUNSERVICE']._serialized_end=2211
 # @@protoc_insertion_point(module_scope)
