@@ -15,10 +15,11 @@ from pentad_chassis.clock import SystemClock
 from pentad_chassis.config import Settings
 from pentad_chassis.credentials import channel_credentials
 from pentad_chassis.health import Peer, always
-from pentad_chassis.hop import Hop, Metadata, ResponseStream
+from pentad_chassis.hop import Hop, ResponseStream
 from pentad_chassis.instrumentation import client_tracing
 from pentad_chassis.link.channel import LinkedChannel
 from pentad_chassis.link.links import Links
+from pentad_chassis.metadata import Metadata
 from pentad_chassis.peers import Enquiry, condition_of
 from pentad_chassis.telemetry import Telemetry
 
@@ -68,7 +69,8 @@ async def open_channel(
     patience = BreakerPolicy(reset_s=config.breaker_reset_s)
     breaker = Breaker(peer, SystemClock(), patience, on_change=entered)
     traced, interceptors = client_tracing(config, telemetry)
-    hop = Hop(peer, breaker, traced, metadata)
+    linked = config.link and not interceptors  # which see no call that goes over a link
+    hop = Hop(peer, breaker, traced, () if linked else metadata)
     credentials = channel_credentials(config)
     options = (*OPTIONS, *_pings(config.silence_s))
     inner = (
@@ -83,11 +85,9 @@ async def open_channel(
         ask=Enquiry(telemetry.service, peer, address, credentials),
         needed=needed,
     )
-    # A credential is for the public edge, and interceptors see no call that goes over a link.
-    linked = config.link and not (metadata or interceptors)
     async with (
         inner,
-        _linked(peer, inner, telemetry) if linked else nullcontext(inner) as transport,
+        _linked(peer, inner, telemetry, metadata) if linked else nullcontext(inner) as transport,
     ):
         with telemetry.health.calling(known):
             yield _Channel(inner, hop, transport)
@@ -119,12 +119,12 @@ def _pings(silence_s: float) -> Sequence[tuple[str, int]]:
 
 @asynccontextmanager
 async def _linked(
-    peer: str, inner: grpc.aio.Channel, telemetry: Telemetry
+    peer: str, inner: grpc.aio.Channel, telemetry: Telemetry, metadata: Metadata
 ) -> AsyncIterator[LinkedChannel]:
-    links = Links(peer, inner, telemetry)
+    links = Links(peer, inner, telemetry, metadata)
     keeping = asyncio.create_task(links.keep())
     try:
-        yield LinkedChannel(inner, links)
+        yield LinkedChannel(inner, links, metadata)
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

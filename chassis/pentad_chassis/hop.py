@@ -1,7 +1,7 @@
 """What every call to one peer shares: breaker, retry budget, deadline and a span an attempt."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,11 @@ from pentad_chassis import calls, policy
 from pentad_chassis.breaker import Breaker, Outcome, outcome_of
 from pentad_chassis.calls import remaining_s
 from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
+from pentad_chassis.metadata import Metadata, Pairs
 from pentad_chassis.policy import RetryBudget
 from pentad_chassis.semconv import RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME
 from pentad_chassis.status import from_grpc
 from pentad_chassis.telemetry import Telemetry, fail, traceparent
-
-Metadata = tuple[tuple[str, str | bytes], ...]
 
 _JITTER = wait_random_exponential(multiplier=policy.BACKOFF_S, max=policy.BACKOFF_MAX_S)
 _PATIENCE_S = 1.0
@@ -166,22 +165,9 @@ class Hop:
         return self._peer
 
     @property
-    def metadata(self) -> "Pairs":
+    def metadata(self) -> Pairs:
         """What goes with every call."""
         return self._metadata
-
-
-class Pairs(grpc.aio.Metadata):
-    """Metadata to be sent and no more: gRPC's own sorts pairs into a dictionary and out again."""
-
-    def __init__(self, *pairs: tuple[str, str | bytes]) -> None:
-        self._pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
-        return iter(self._pairs)
 
 
 class Attempt:
@@ -200,7 +186,7 @@ class Attempt:
         self._patient = patient
 
     @property
-    def metadata(self) -> "Pairs":
+    def metadata(self) -> Pairs:
         """What goes with this attempt: the hop's own, and the trace."""
         own = self._hop.metadata
         if self._span is trace.INVALID_SPAN:

@@ -43,6 +43,9 @@ class Connection(Settings, env_prefix="PENTAD_"):
     api_key_file: Path = Path(".pentad/api-key")
     """The file that holds the key, as `pentad up` writes it."""
 
+    link: bool = False
+    """Carry calls to the gateway over a link: for those who make many at once."""
+
     def key(self) -> str:
         """Return the key, or say where one would be expected."""
         if self.api_key is not None:

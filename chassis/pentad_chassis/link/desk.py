@@ -8,28 +8,34 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from pentad.chassis.v1.link_service_pb2 import ConnectRequest, ConnectResponse, Frame
-from pentad_chassis.errors import Internal, ServiceError, Unimplemented
+from pentad_chassis.errors import Internal, ResourceExhausted, ServiceError, Unimplemented
 from pentad_chassis.link.assembly import check_size
 from pentad_chassis.link.outbox import Outbox
-from pentad_chassis.link.served import Served, Told
+from pentad_chassis.link.served import Served, Terms, Told
 from pentad_chassis.status import to_details
 
 
 class Desk:
     """Serves the calls of one link."""
 
-    def __init__(self, handlers: Mapping[str, Any], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Any], log: FilteringBoundLogger, terms: Terms
+    ) -> None:
         self.outbox = Outbox(ConnectResponse)
         self._handlers = handlers
         self._log = log
+        self._terms = terms
         self._calls: dict[int, Served] = {}
+        self._partial: set[int] = set()
+        """Calls whose requests are here in part."""
 
     async def read(self, batches: AsyncIterator[ConnectRequest]) -> None:
-        """Serve what comes, until nothing more does."""
+        """Serve what comes, until nothing more does; who does not take answers asks in vain."""
         try:
             async for batch in batches:
                 for frame in batch.frames:
                     self._receive(frame)
+                await self.outbox.room()
         finally:
             self.outbox.close()
 
@@ -42,8 +48,9 @@ class Desk:
     def _receive(self, frame: Frame) -> None:
         kind, call_id = frame.WhichOneof("kind"), frame.call_id
         if kind == "begin":
-            call = self._calls[call_id] = Served(call_id, frame.begin)
-            self._take(call, frame.begin.request, more=frame.begin.more)
+            if call_id not in self._calls:  # or whoever numbers them has lost count
+                call = self._calls[call_id] = Served(call_id, frame.begin, self._terms)
+                self._take(call, frame.begin.request, more=frame.begin.more)
         elif kind == "cancel":
             self._leave(call_id)
         elif (known := self._calls.get(call_id)) is None:
@@ -54,13 +61,18 @@ class Desk:
             self._take(known, frame.message.data, more=frame.message.more)
 
     def _take(self, call: Served, part: bytes, *, more: bool) -> None:
+        self._partial.discard(call.call_id)
         try:
+            if more and len(self._partial) >= self._terms.partial_max:
+                raise ResourceExhausted("too many requests are here in part")
             request = call.join(part, more=more)
         except ServiceError as error:
             del self._calls[call.call_id]
             self.outbox.end(call.call_id, status=to_details(error))
             return
-        if request is not None:
+        if request is None:
+            self._partial.add(call.call_id)
+        else:
             call.task = asyncio.create_task(self._serve(call, request))
             call.task.add_done_callback(lambda _: self._calls.pop(call.call_id, None))
 
@@ -71,6 +83,7 @@ class Desk:
             return
         if call.task is None:
             del self._calls[call_id]
+            self._partial.discard(call_id)
         call.leave()
 
     async def _serve(self, call: Served, request: bytes) -> None:

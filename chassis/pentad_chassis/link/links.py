@@ -10,6 +10,7 @@ import grpc
 from pentad.chassis.v1.link_service_pb2 import ConnectResponse
 from pentad.chassis.v1.link_service_pb2_grpc import LinkServiceStub
 from pentad_chassis.link.session import Session
+from pentad_chassis.metadata import Metadata
 from pentad_chassis.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -30,14 +31,29 @@ _AGE_S = 15.0
 coming of age, and that leaves its last calls as long again."""
 
 _DEAF_S = 60.0
-"""Before a peer that does not know of links is asked again."""
+"""Before a peer that does not know of links, or has none for us, is asked again."""
+
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
 
 
 class Links:
     """Hands out links in turn. While there is none, calls go by themselves."""
 
-    def __init__(self, peer: str, channel: grpc.aio.Channel, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        peer: str,
+        channel: grpc.aio.Channel,
+        telemetry: Telemetry,
+        metadata: Metadata = (),
+    ) -> None:
         self._peer = peer
+        self._metadata = metadata
         self._stub: LinkServiceAsyncStub = LinkServiceStub(channel)
         self._log = telemetry.log
         self._count = telemetry.metrics.links.labels(peer)
@@ -75,14 +91,14 @@ class Links:
 
     async def _open(self, tasks: asyncio.TaskGroup) -> float:
         """Open a link; return how long to wait before the next."""
-        stream = self._stub.Connect()
+        stream = self._stub.Connect(metadata=self._metadata)
         try:
             async with asyncio.timeout(_HELLO_S):
                 hello = await stream.read()
         except TimeoutError:
             return _AGAIN_S
         except grpc.aio.AioRpcError as error:
-            return _DEAF_S if error.code() is grpc.StatusCode.UNIMPLEMENTED else _AGAIN_S
+            return _DEAF_S if error.code() in _REFUSALS else _AGAIN_S
         if not isinstance(hello, ConnectResponse) or hello.go_away:
             stream.cancel()
             return _AGAIN_S

@@ -19,6 +19,9 @@ _FRAME_BYTES = 128
 _CROWD = 8
 """Messages of the link that wait: fewer are a burst, and leave soon."""
 
+_LONG_CROWD = 64
+"""Long payloads that wait."""
+
 _Batch = TypeVar("_Batch", ConnectRequest, ConnectResponse)
 
 
@@ -35,6 +38,7 @@ class Outbox(Generic[_Batch]):
         self._full: deque[_Batch] = deque()
         self._long: deque[Remainder] = deque()
         self._wanted = asyncio.Event()
+        self._taken = asyncio.Event()
         self._closed = False
 
     def begin(
@@ -98,16 +102,24 @@ class Outbox(Generic[_Batch]):
         """Let what waits be the last."""
         self._closed = True
         self._wanted.set()
+        self._taken.set()
 
     @property
     def is_crowded(self) -> bool:
         """Whether the other side is slow to take what it is sent."""
-        return len(self._full) >= _CROWD
+        return len(self._full) >= _CROWD or len(self._long) >= _LONG_CROWD
+
+    async def room(self) -> None:
+        """Wait until it is not crowded, or closed."""
+        while self.is_crowded and not self._closed:
+            self._taken.clear()
+            await self._taken.wait()
 
     async def take(self) -> _Batch | None:
         """Wait for something to send, and return it; None when nothing follows."""
         while True:
             await self._wanted.wait()
+            self._taken.set()
             if self._full:
                 return self._full.popleft()
             self._fill(BATCH_BYTES)

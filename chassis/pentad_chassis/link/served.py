@@ -2,15 +2,28 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 import grpc
 
 from pentad.chassis.v1.link_service_pb2 import Begin
-from pentad_chassis.link.assembly import Assembly
+from pentad_chassis.link.assembly import PAYLOAD_BYTES_MAX, Assembly
 from pentad_chassis.status import told_by
 
 Pairs = Sequence[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms the calls of a link are served."""
+
+    credential: Pairs = ()
+    """Comes with each call, for it came with the link."""
+
+    request_bytes_max: int = PAYLOAD_BYTES_MAX
+    partial_max: int = 1000
+    """Requests that may be here in part."""
 
 
 class Told(Exception):
@@ -29,16 +42,16 @@ class Served:
         "_assembly", "_credit", "_due", "_left", "_metadata", "_room", "call_id", "method", "task",
     )  # fmt: skip
 
-    def __init__(self, call_id: int, begin: Begin) -> None:
+    def __init__(self, call_id: int, begin: Begin, terms: Terms) -> None:
         self.call_id = call_id
         self.method = begin.method
         self.task: asyncio.Task[None] | None = None
         """Serves it, once the whole request is here."""
-        self._metadata = tuple(begin.metadata.items())
+        self._metadata = (*begin.metadata.items(), *terms.credential)
         self._due = asyncio.get_running_loop().time() + begin.timeout_us / 1e6
         self._credit = begin.credit
         self._room: asyncio.Future[None] | None = None
-        self._assembly = Assembly()
+        self._assembly = Assembly(terms.request_bytes_max)
         self._left = False
 
     def invocation_metadata(self) -> Pairs:

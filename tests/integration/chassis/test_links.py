@@ -30,7 +30,6 @@ from pentad.chassis.v1.link_service_pb2_grpc import LinkServiceStub
 from pentad.state.v1 import entry_service_pb2_grpc as entries_grpc
 from pentad.state.v1 import run_service_pb2 as runs
 from pentad_chassis import server
-from pentad_chassis.calls import Caller as Identity
 from pentad_chassis.calls import unrepeated
 from pentad_chassis.channel import open_channel, reading
 from pentad_chassis.config import Settings
@@ -326,40 +325,29 @@ async def no_links(caller: Caller) -> bool:
     return links(caller.telemetry, "peer") == 0
 
 
-async def test_a_link_is_refused_where_calls_are_not_trusted_or_where_interceptors_count() -> None:
-    async def anybody(*_: object) -> Identity:
-        return Identity("acme", "ci")
-
-    for settings, authenticate in (
-        (Settings(), anybody),
-        (Settings(tracer="instrumentation"), None),
-    ):
-        async with replicas(1) as (replica,):
-            config = settings.model_copy(update={"address": replica.address})
-            async with (
-                serving(config, silent_telemetry("edge"), [], authenticate),
-                grpc.aio.insecure_channel(replica.address) as channel,
-            ):
-                stream = LinkServiceStub(channel).Connect()
-                with pytest.raises(grpc.aio.AioRpcError) as caught:
-                    await stream.read()
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+async def test_a_link_is_refused_where_interceptors_count() -> None:
+    async with replicas(1) as (replica,):
+        config = Settings(tracer="instrumentation", address=replica.address)
+        async with (
+            serving(config, silent_telemetry("edge"), []),
+            grpc.aio.insecure_channel(replica.address) as channel,
+        ):
+            stream = LinkServiceStub(channel).Connect()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stream.read()
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize(
-    ("settings", "metadata"),
-    [
-        (Settings(link=False), ()),
-        (Settings(tracer="instrumentation"), ()),
-        (Settings(), (("authorization", "Bearer x"),)),
-    ],
-    ids=["turned off", "instrumented", "with a credential"],
+    "settings",
+    [Settings(link=False), Settings(tracer="instrumentation")],
+    ids=["turned off", "instrumented"],
 )
 async def test_no_link_is_opened_where_calls_are_to_go_by_themselves(
-    one: Replica, settings: Settings, metadata: Any, made: list[Session]
+    one: Replica, settings: Settings, made: list[Session]
 ) -> None:
     telemetry = silent_telemetry("caller")
-    async with open_channel("peer", one.address, settings, telemetry, metadata=metadata) as channel:
+    async with open_channel("peer", one.address, settings, telemetry) as channel:
         for n in range(30):
             assert await Caller(channel, telemetry).put(n) == n
     assert not made

@@ -55,10 +55,10 @@ class Peer:
         self.telemetry = telemetry or silent_telemetry("caller")
         self.links = Links("peer", cast("Any", self), self.telemetry)
 
-    def stream_stream(self, *_: object, **__: object) -> Callable[[], Any]:
+    def stream_stream(self, *_: object, **__: object) -> Callable[[object], Any]:
         """Stand in for a channel's."""
 
-        def open_stream() -> Any:
+        def open_stream(metadata: object) -> Any:
             self.streams.append(self.connect())
             return self.streams[-1]
 
