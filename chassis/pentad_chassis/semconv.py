@@ -36,3 +36,4 @@ PENTAD_LINKED_SPAN = "pentad.linked_span"
 """Id of a span that this one is linked to, where traces are kept that know no links."""
 
 PENTAD_REPLAYED = "pentad.tool.replayed"
+PENTAD_RESPONSE_CACHE = "pentad.response_cache"

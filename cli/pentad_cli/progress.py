@@ -50,6 +50,7 @@ class Turn:
     model: str = ""
     failure: str = ""
     usage: Usage = field(default_factory=Usage)
+    from_cache: bool = False
     calls: dict[str, Call] = field(default_factory=dict)
 
 
@@ -130,6 +131,7 @@ class Progress:
             case TurnCompleted():
                 turn.done, turn.text, turn.failure = True, event.message.text, ""
                 turn.model, turn.usage = event.model, event.usage
+                turn.from_cache = event.from_cache
                 add_usage(self.usage, event.usage)
                 turn.calls = {
                     c.call_id: Call(c.tool, payload_text(c.arguments))

@@ -61,7 +61,8 @@ def _turn(turn: TurnCompleted) -> str:
         for c in turn.message.tool_calls
     )
     said = " → ".join(part for part in (clip(turn.message.text), calls) if part)
-    return f"{turn.model}, {usage_words(turn.usage)}: {said}"
+    used = "from the response cache" if turn.from_cache else usage_words(turn.usage)
+    return f"{turn.model}, {used}: {said}"
 
 
 def _call(call: ToolCallCompleted) -> str:

@@ -73,6 +73,8 @@ def _turn_line(turn: Turn) -> Text:
         line.append(f"  {clip(turn.failure)}", "red")
     if turn.done and turn.model:
         line.append(f"  {turn.model}  {usage_words(turn.usage)}")
+        if turn.from_cache:
+            line.append("  from the response cache", "yellow")
     elif not turn.failure:
         line.append("  …")
     return line

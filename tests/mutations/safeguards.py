@@ -20,6 +20,7 @@ _BREAKER = "chassis/pentad_chassis/breaker.py"
 _POLICY = "chassis/pentad_chassis/policy.py"
 _STATE = "services/state/pentad_state"
 _TOOLS = "services/tools/pentad_tools"
+_CACHE = "services/executor/pentad_executor/cache.py"
 _ORCHESTRATOR = "services/orchestrator/pentad_orchestrator"
 _APPEND = f"{_STATE}/scripts/run_append.lua"
 _BEGIN = f"{_STATE}/scripts/effect_begin.lua"
@@ -108,5 +109,19 @@ MUTATIONS = (
         "if owned.held_until_s < now_s]\n",
         "if False]\n",
         "tests/unit/orchestrator/test_owned.py",
+    ),
+    Mutation(
+        "the tenant of a kept answer",
+        _CACHE,
+        """scope=f"responses/{key[:2]}/{turn.tenant}",\n""",
+        """scope=f"responses/{key[:2]}",\n""",
+        "tests/unit/executor/test_cache.py",
+    ),
+    Mutation(
+        "the refusal to keep what a ONCE tool is called by",
+        _CACHE,
+        "        effects.get(call.tool) in _REPEATABLE and",
+        "        call.tool and",
+        "tests/unit/executor/test_cache.py",
     ),
 )

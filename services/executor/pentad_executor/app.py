@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
+from pentad.state.v1.entry_service_pb2_grpc import EntryServiceStub
 from pentad.state.v1.registry_service_pb2 import Instance
 from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceStub
 from pentad.state.v1.trace_service_pb2 import RecordSpansRequest, Span
@@ -14,9 +15,10 @@ from pentad_chassis.channel import open_channel
 from pentad_chassis.server import serving
 from pentad_chassis.spans import recording_spans
 from pentad_chassis.telemetry import Telemetry
+from pentad_executor.cache import ResponseCache
 from pentad_executor.config import Config
 from pentad_executor.core import ExecutorCore
-from pentad_executor.metrics import ModelMetrics
+from pentad_executor.metrics import CacheMetrics, ModelMetrics
 from pentad_executor.models import MissingKey, Model, Providers
 from pentad_executor.registration import reachable_at, registered
 from pentad_executor.rules import RulesModel
@@ -41,7 +43,9 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
             await trace.RecordSpans(RecordSpansRequest(spans=spans), timeout=_RECORD_TIMEOUT_S)
 
         metrics = ModelMetrics(telemetry.metrics, config.metrics_tenants)
-        core = ExecutorCore(providers, telemetry, metrics, config.turn_timeout_s)
+        counted = CacheMetrics(telemetry.metrics, config.metrics_tenants)
+        cache = ResponseCache(EntryServiceStub(channel), config, counted, telemetry.log)
+        core = ExecutorCore(providers, cache, telemetry, metrics, config.turn_timeout_s)
         register = partial(add_ExecutorServiceServicer_to_server, ExecutorServicer(core))
         bounded = config.model_copy(update={"max_streams": config.max_turns})
         instance = _instance(config, providers, telemetry)

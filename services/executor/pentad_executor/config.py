@@ -64,5 +64,9 @@ class Config(Settings, env_prefix="PENTAD_EXECUTOR_"):
     turn_timeout_s: float = Field(default=120.0, gt=0, le=3600)
     """Time for a turn whose request sets none."""
 
+    cache_timeout_s: float = Field(default=0.25, ge=0.02, le=5)
+    """Time to look an answer up in the response cache, and as much to keep one; beyond, the turn
+    goes on without."""
+
     max_prompt_bytes: int = Field(default=1024 * 1024, ge=1024, le=4 * 1024 * 1024)
     """Size of a prompt; the oldest messages of a session are left out to stay below it."""

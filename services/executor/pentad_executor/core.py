@@ -11,6 +11,7 @@ from pentad.executor.v1.executor_service_pb2 import (
 )
 from pentad_chassis import semconv
 from pentad_chassis.telemetry import Telemetry
+from pentad_executor.cache import ResponseCache
 from pentad_executor.errors import ModelOutputInvalid, ModelOutputTooLarge, ModelUnavailable
 from pentad_executor.metrics import ModelMetrics
 from pentad_executor.models import Choice, Providers, choose
@@ -27,11 +28,13 @@ class ExecutorCore:
     def __init__(
         self,
         providers: Providers,
+        cache: ResponseCache,
         telemetry: Telemetry,
         metrics: ModelMetrics,
         turn_timeout_s: float,
     ) -> None:
         self._providers = providers
+        self._cache = cache
         self._telemetry = telemetry
         self._metrics = metrics
         self._turn_timeout_s = turn_timeout_s
@@ -41,33 +44,55 @@ class ExecutorCore:
     async def execute_turn(
         self, turn: ExecuteTurnRequest
     ) -> AsyncGenerator[ExecuteTurnResponse, None]:
-        """Yield what the agent's model writes, then the turn as a whole."""
+        """Yield what the agent's model writes, or once wrote, then the turn as a whole."""
         choice = choose(self._providers, turn.agent.model)
-        timeout_s = turn.timeout.ToTimedelta().total_seconds() or self._turn_timeout_s
-        text_bytes = 0
         result: TurnResult | None = None
         with (
             self._counting(),
             self._telemetry.span(
                 f"chat {choice.name}", kind="client", attributes=_attributes(turn, choice)
             ) as span,
-            self._metrics.turn(choice),
         ):
+            place = self._cache.place(turn)
+            found = await self._cache.find(place) if place else None
+            if place:
+                span.set_attribute(semconv.PENTAD_RESPONSE_CACHE, "hit" if found else "miss")
+            async with aclosing(_again(found) if found else self._ask(choice, turn)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, TurnResult):
+                        result = piece
+                        break
+                    yield ExecuteTurnResponse(text_delta=piece)
+            if result is not None:
+                span.set_attributes(_measured(result))
+            if result is not None and place and not found:
+                await self._cache.keep(place, turn, result)
+        if result is not None:
+            # Outside of the span: who has the result leaves, and the turn is none the worse for it.
+            yield ExecuteTurnResponse(result=result)
+
+    async def _ask(
+        self, choice: Choice, turn: ExecuteTurnRequest
+    ) -> AsyncGenerator[str | TurnResult, None]:
+        """Yield what the model writes, then the turn, in time and of a size that can be kept."""
+        timeout_s = turn.timeout.ToTimedelta().total_seconds() or self._turn_timeout_s
+        text_bytes = 0
+        result: TurnResult | None = None
+        with self._metrics.turn(choice):
             async with aclosing(choice.model.stream(choice.name, turn)) as pieces:
                 async for piece in _within(timeout_s, pieces, turn.agent.model):
                     if isinstance(piece, TurnResult):
                         check(piece, turn.agent.model)
-                        span.set_attributes(_measured(piece))
                         self._metrics.consumed(turn, choice, piece)
                         result = piece
                         break
                     text_bytes += _bytes_of(piece, turn.agent.model)
                     if text_bytes > TEXT_BYTES_MAX:
                         raise ModelOutputTooLarge(turn.agent.model, "bytes of text", TEXT_BYTES_MAX)
-                    yield ExecuteTurnResponse(text_delta=piece)
+                    yield piece
         if result is not None:
-            # Outside of the span: who has the result leaves, and the turn is none the worse for it.
-            yield ExecuteTurnResponse(result=result)
+            # Outside of the count: who has the result leaves.
+            yield result
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
@@ -76,6 +101,12 @@ class ExecutorCore:
             yield
         finally:
             self.in_hand -= 1
+
+
+async def _again(result: TurnResult) -> AsyncGenerator[str | TurnResult, None]:
+    if result.message.text:
+        yield result.message.text
+    yield result
 
 
 async def _within(

@@ -1,4 +1,4 @@
-"""What the executor counts of its models: turns, tokens, money."""
+"""What the executor counts of its models: turns, tokens, money, and answers given again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,3 +71,30 @@ class ModelMetrics:
             self._cost.labels(*labels).inc(usage.cost_nano_usd / 1e9)
         else:
             self._unpriced.labels(*labels).inc()
+
+
+class CacheMetrics:
+    """How often the response cache has an answer, and what becomes of those it might keep."""
+
+    def __init__(self, metrics: Metrics, tenants: int = 0) -> None:
+        self._agents = Vocabulary()
+        self._tenants = Vocabulary(tenants)
+        labels = ("agent", "tenant", "outcome")
+        self._lookups = metrics.counter(
+            "pentad_response_cache_lookups", "Answers looked for: hit, miss or error.", labels
+        )
+        self._stores = metrics.counter(
+            "pentad_response_cache_stores", "Answers to keep: stored, unfit or error.", labels
+        )
+
+    def labels(self, turn: ExecuteTurnRequest) -> tuple[str, str]:
+        """Return the names that stand for the turn's agent and tenant."""
+        return self._agents.word(turn.agent.name), self._tenants.word(turn.tenant)
+
+    def looked_up(self, labels: tuple[str, str], outcome: str) -> None:
+        """Count a look-up."""
+        self._lookups.labels(*labels, outcome).inc()
+
+    def kept(self, labels: tuple[str, str], outcome: str) -> None:
+        """Count an answer that was to be kept."""
+        self._stores.labels(*labels, outcome).inc()

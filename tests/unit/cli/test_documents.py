@@ -25,6 +25,7 @@ def test_an_agent_is_read_with_durations_and_structs(tmp_path: Path) -> None:
         model: rules:clerk
         routing: ROUTING_LEAST_BUSY
         limits: {wall_time: 90s, max_turns: 3}
+        response_cache: {ttl: 600s}
         rules:
           - name: look
             call: {tool: csv_query, arguments: {day: 2026-01-05, limit: 3}}
@@ -34,6 +35,7 @@ def test_an_agent_is_read_with_durations_and_structs(tmp_path: Path) -> None:
 
     assert agent.routing == Routing.ROUTING_LEAST_BUSY
     assert agent.limits.wall_time.seconds == 90
+    assert agent.response_cache.ttl.seconds == 600
     assert agent.rules[0].call.arguments["limit"] == 3
     assert agent.rules[0].call.arguments["day"] == "2026-01-05", "dates stay text"
 
@@ -45,6 +47,7 @@ def test_an_agent_is_read_with_durations_and_structs(tmp_path: Path) -> None:
         ("zzz: x", "zzz: no such field; known are name, revision"),
         ("limits: {wal_time: 5s}", "limits.wal_time: no such field; did you mean `wall_time`?"),
         ("limits: {wall_time: 60}", "limits.wall_time: Duration JSON value not a string: 60"),
+        ("response_cache: {tll: 5s}", "response_cache.tll: no such field; did you mean `ttl`?"),
         ("limits: {max_turns: many}", "limits.max_turns: invalid literal"),
         ("name: 5", "name: expected string"),
         ("routing: ROUTING_SLOWEST", "routing: Invalid enum value ROUTING_SLOWEST"),

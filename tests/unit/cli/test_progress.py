@@ -136,6 +136,22 @@ def test_the_timeline_tells_every_journalled_event_once() -> None:
     assert lines[-1].endswith("15 tokens, $0.000001: Six.")
 
 
+def test_an_answer_of_the_response_cache_is_said_to_be_one() -> None:
+    again = pb.Event()
+    again.CopyFrom(EVENTS[5])
+    again.turn_completed.from_cache = True
+    again.turn_completed.usage.CopyFrom(Usage(cost_nano_usd=0))
+    words = "from the response cache"
+
+    (entry,) = timeline([again])
+    (usual,) = timeline([EVENTS[5]])
+
+    assert entry.what.startswith(f"m, {words}: Let me see.")
+    assert words not in usual.what
+    assert words in drawn(fold(*EVENTS[:5], again))
+    assert words not in drawn(fold(*EVENTS))
+
+
 def test_an_event_of_a_newer_suite_is_told_without_words() -> None:
     (entry,) = timeline([pb.Event(run_id="x")])
 

@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
+from harness.fake_entries import FakeEntries
+from harness.fakes import direct
 from harness.turns import llm_turn
 
 from pentad.executor.v1.executor_service_pb2 import (
@@ -10,8 +12,12 @@ from pentad.executor.v1.executor_service_pb2 import (
     TurnResult,
 )
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall
+from pentad.state.v1.tool_pb2 import Effect
 from pentad_chassis.errors import ServiceError
-from pentad_chassis.telemetry import open_telemetry, silent_telemetry
+from pentad_chassis.semconv import PENTAD_RESPONSE_CACHE
+from pentad_chassis.telemetry import Telemetry, open_telemetry, silent_telemetry
+from pentad_executor.cache import ResponseCache
+from pentad_executor.config import Config
 from pentad_executor.core import ExecutorCore, check
 from pentad_executor.errors import (
     ModelNotConfigured,
@@ -20,7 +26,7 @@ from pentad_executor.errors import (
     ModelUnavailable,
     ModelUnknown,
 )
-from pentad_executor.metrics import ModelMetrics
+from pentad_executor.metrics import CacheMetrics, ModelMetrics
 from pentad_executor.models import MissingKey, Providers
 
 
@@ -30,6 +36,7 @@ class ScriptedModel:
     def __init__(self, said: Sequence[str | TurnResult], *, hang: bool = False) -> None:
         self._said = said
         self._hang = hang
+        self.asked = 0
         self.closed = False
 
     async def stream(
@@ -37,6 +44,7 @@ class ScriptedModel:
     ) -> AsyncGenerator[str | TurnResult, None]:
         assert name == "gpt-4o-mini"
         assert turn.agent.name == "clerk"
+        self.asked += 1
         try:
             for piece in self._said:
                 yield piece
@@ -54,10 +62,27 @@ def call(tool: str = "look", arguments: str = "{}") -> ToolCall:
     return ToolCall(tool=tool, arguments=Payload(text=arguments))
 
 
-def core_with(model: ScriptedModel) -> ExecutorCore:
+def core_with(
+    model: ScriptedModel,
+    telemetry: Telemetry | None = None,
+    entries: FakeEntries | None = None,
+) -> ExecutorCore:
     providers: Providers = {"openai": model, "anthropic": MissingKey("ANTHROPIC_API_KEY")}
-    telemetry = silent_telemetry("executor")
-    return ExecutorCore(providers, telemetry, ModelMetrics(telemetry.metrics), turn_timeout_s=30)
+    telemetry = telemetry or silent_telemetry("executor")
+    cache = ResponseCache(
+        direct(entries or FakeEntries()),
+        Config(),
+        CacheMetrics(telemetry.metrics),
+        telemetry.log,
+    )
+    metrics = ModelMetrics(telemetry.metrics)
+    return ExecutorCore(providers, cache, telemetry, metrics, turn_timeout_s=30)
+
+
+def cached_turn() -> ExecuteTurnRequest:
+    turn = llm_turn()
+    turn.agent.response_cache.ttl.FromSeconds(60)
+    return turn
 
 
 async def take(core: ExecutorCore, turn: ExecuteTurnRequest) -> list[ExecuteTurnResponse]:
@@ -148,10 +173,8 @@ def test_a_turn_as_large_as_allowed_passes() -> None:
 
 async def test_a_reader_that_has_the_result_may_leave_and_the_turn_counts_as_done() -> None:
     telemetry = open_telemetry("executor", "error")
-    metrics = ModelMetrics(telemetry.metrics)
     model = ScriptedModel([result("Hello")])
-    core = ExecutorCore({"openai": model}, telemetry, metrics, turn_timeout_s=30)
-    responses = core.execute_turn(llm_turn())
+    responses = core_with(model, telemetry).execute_turn(llm_turn())
 
     await anext(responses)
     await responses.aclose()
@@ -159,3 +182,84 @@ async def test_a_reader_that_has_the_result_may_leave_and_the_turn_counts_as_don
     (span,) = telemetry.spans.take()
     assert not span.failed
     assert model.closed
+
+
+async def test_an_agent_with_a_cache_asks_once_and_is_answered_again() -> None:
+    telemetry = open_telemetry("executor", "error")
+    model = ScriptedModel(["Hel", "lo", result("Hello")])
+    core = core_with(model, telemetry)
+
+    first = await take(core, cached_turn())
+    again = await take(core, cached_turn())
+
+    assert model.asked == 1
+    assert [r.text_delta for r in first] == ["Hel", "lo", ""]
+    assert [r.text_delta for r in again] == ["Hello", ""]
+    assert not first[-1].result.from_cache
+    assert again[-1].result.from_cache
+    assert again[-1].result.message == first[-1].result.message
+    spans = telemetry.spans.take()
+    assert [span.attributes[PENTAD_RESPONSE_CACHE] for span in spans] == ["miss", "hit"]
+    name = "gen_ai_client_operation_duration_seconds_count"
+    calls = [s for m in telemetry.metrics.registry.collect() for s in m.samples if s.name == name]
+    assert [call.value for call in calls] == [1], "a kept answer is no call of a model"
+
+
+async def test_an_agent_without_a_cache_asks_each_time_and_leaves_nothing() -> None:
+    telemetry = open_telemetry("executor", "error")
+    entries = FakeEntries()
+    model = ScriptedModel([result("Hello")])
+    core = core_with(model, telemetry, entries)
+
+    for _ in range(2):
+        assert not (await take(core, llm_turn()))[-1].result.from_cache
+
+    assert model.asked == 2
+    assert entries.values == {}
+    assert all(PENTAD_RESPONSE_CACHE not in span.attributes for span in telemetry.spans.take())
+
+
+async def test_a_call_of_a_tool_is_given_again_without_a_text() -> None:
+    wish = ToolCall(tool="look", arguments=Payload(content_type="application/json", text="{}"))
+    model = ScriptedModel([result(calls=[wish])])
+    core = core_with(model)
+    turn = cached_turn()
+    turn.tools[0].effect = Effect.EFFECT_PURE
+
+    await take(core, turn)
+    (only,) = await take(core, turn)
+
+    assert model.asked == 1
+    assert only.result.message.tool_calls == [wish]
+
+
+async def test_what_is_no_turn_is_not_kept() -> None:
+    entries = FakeEntries()
+    with pytest.raises(ModelOutputInvalid):
+        await take(core_with(ScriptedModel([result(" ")]), entries=entries), cached_turn())
+
+    assert entries.values == {}
+
+
+async def test_a_turn_that_its_reader_leaves_is_not_kept() -> None:
+    entries = FakeEntries()
+    model = ScriptedModel(["Hel"], hang=True)
+    responses = core_with(model, entries=entries).execute_turn(cached_turn())
+
+    await anext(responses)
+    await responses.aclose()
+
+    assert model.closed
+    assert entries.values == {}
+
+
+async def test_a_cache_that_is_away_fails_no_turn() -> None:
+    entries = FakeEntries()
+    entries.away = True
+    model = ScriptedModel([result("Hello")])
+    core = core_with(model, entries=entries)
+
+    for _ in range(2):
+        assert (await take(core, cached_turn()))[-1].result.message.text == "Hello"
+
+    assert model.asked == 2

@@ -84,6 +84,15 @@ async def test_calls_are_named_by_the_orchestrator() -> None:
     assert message.role == Message.ROLE_ASSISTANT
 
 
+@pytest.mark.parametrize("from_cache", [True, False])
+async def test_an_answer_of_the_response_cache_is_marked_in_the_journal(from_cache: bool) -> None:
+    answer = result()
+    answer.result.from_cache = from_cache
+    event = await turns(Executor([answer])).execute(Story().start().run, (), LEASE)
+
+    assert event.turn_completed.from_cache is from_cache
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "retryable"),
     [

@@ -134,6 +134,9 @@ def _agent(bounds: Bounds, request: CreateAgentRequest | UpdateAgentRequest) -> 
     check_limits(bounds, "agent.limits", agent.limits)
     if agent.routing not in Routing.values():
         bounds.broken("agent.routing", "must be one of Routing's values")
+    if agent.HasField("response_cache"):
+        ttl = agent.response_cache.ttl
+        bounds.duration("agent.response_cache.ttl", ttl, 7 * _DAY_S, least_s=1)
     _rules(bounds, agent)
 
 

@@ -90,12 +90,12 @@ class Bounds:
             self.broken(field, f"must be at most {_size(most_bytes)} in all")
         return fits
 
-    def duration(self, field: str, value: "Duration", most_s: int) -> None:
-        """Ask for a well-formed time between 0 and `most_s` seconds."""
+    def duration(self, field: str, value: "Duration", most_s: int, least_s: int = 0) -> None:
+        """Ask for a well-formed time between `least_s` and `most_s` seconds."""
         if not _well_formed(value):
             self.broken(field, "must be a valid Duration")
-        elif not 0 <= value.seconds * 10**9 + value.nanos <= most_s * 10**9:
-            self.broken(field, f"must be between 0 and {most_s} seconds")
+        elif not least_s * 10**9 <= value.seconds * 10**9 + value.nanos <= most_s * 10**9:
+            self.broken(field, f"must be between {least_s} and {most_s} seconds")
 
     def time(self, field: str, value: "Timestamp", latest_s: float, described: str) -> None:
         """Ask for a well-formed time no later than `latest_s`, which is as `described`."""

@@ -135,8 +135,11 @@ class TurnResult(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    FROM_CACHE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered, as its provider names it."""
+    from_cache: _builtins.bool
+    """The answer was kept from an earlier turn: no model was called, nothing consumed."""
     @_builtins.property
     def message(self) -> _message_pb2.Message:
         """The agent's message; its tool calls have no `call_id` yet."""
@@ -151,10 +154,11 @@ class TurnResult(_message.Message):
         message: _message_pb2.Message | None = ...,
         usage: _message_pb2.Usage | None = ...,
         model: _builtins.str = ...,
+        from_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "model", b"model", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_cache", b"from_cache", "message", b"message", "model", b"model", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ExecutorServiceStub:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     def __init__(self, channel):
@@ -45,12 +46,14 @@ class ExecutorServiceStub:
 
 class ExecutorServiceServicer:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     def ExecuteTurn(self, request, context):
         """ExecuteTurn calls the agent's model once and streams what it writes, then the
-        turn as a whole. Cancelling the call closes the model's connection.
+        turn as a whole. Cancelling the call closes the model's connection. A kept
+        answer is streamed likewise, and no model is called.
 
         Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
         MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
@@ -77,7 +80,8 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ExecutorService:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     @staticmethod

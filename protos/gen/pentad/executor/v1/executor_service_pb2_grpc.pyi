@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class ExecutorServiceStub:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     @_typing.overload
@@ -37,7 +38,8 @@ class ExecutorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ExecutorServiceAsyncStub: ...
     ExecuteTurn: _grpc.UnaryStreamMultiCallable[_executor_service_pb2.ExecuteTurnRequest, _executor_service_pb2.ExecuteTurnResponse]
     """ExecuteTurn calls the agent's model once and streams what it writes, then the
-    turn as a whole. Cancelling the call closes the model's connection.
+    turn as a whole. Cancelling the call closes the model's connection. A kept
+    answer is streamed likewise, and no model is called.
 
     Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
     MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
@@ -46,13 +48,15 @@ class ExecutorServiceStub:
 @_typing.type_check_only
 class ExecutorServiceAsyncStub(ExecutorServiceStub):
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExecuteTurn: _aio.UnaryStreamMultiCallable[_executor_service_pb2.ExecuteTurnRequest, _executor_service_pb2.ExecuteTurnResponse]  # type: ignore[assignment]
     """ExecuteTurn calls the agent's model once and streams what it writes, then the
-    turn as a whole. Cancelling the call closes the model's connection.
+    turn as a whole. Cancelling the call closes the model's connection. A kept
+    answer is streamed likewise, and no model is called.
 
     Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
     MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
@@ -60,7 +64,8 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
 
 class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
     """ExecutorService performs agents' turns. It remembers nothing between calls and
-    has no side effects: all a turn depends on is in its request.
+    has no side effects: all a turn depends on is in its request. Answers that an
+    agent's `response_cache` gives again are kept in the state service.
     """
 
     @_abc_1.abstractmethod
@@ -70,7 +75,8 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_executor_service_pb2.ExecuteTurnResponse], _abc.AsyncIterator[_executor_service_pb2.ExecuteTurnResponse]]:
         """ExecuteTurn calls the agent's model once and streams what it writes, then the
-        turn as a whole. Cancelling the call closes the model's connection.
+        turn as a whole. Cancelling the call closes the model's connection. A kept
+        answer is streamed likewise, and no model is called.
 
         Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
         MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.

@@ -194,6 +194,32 @@ class Rule(_message.Message):
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 @_typing.final
+class ResponseCache(_message.Message):
+    """ResponseCache has a model answer equal questions once: its answer is kept, and
+    given again to a turn whose model, prompt, tools and settings are the same.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long an answer may be given again, from 1 second to 7 days; must be set."""
+
+    def __init__(
+        self,
+        *,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponseCache: _TypeAlias = ResponseCache  # noqa: Y015
+
+@_typing.final
 class Agent(_message.Message):
     """Agent is one immutable revision of an agent."""
 
@@ -209,6 +235,7 @@ class Agent(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     ROUTING_FIELD_NUMBER: _builtins.int
+    RESPONSE_CACHE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -244,6 +271,12 @@ class Agent(_message.Message):
         """
 
     @_builtins.property
+    def response_cache(self) -> Global___ResponseCache:
+        """Keeps its model's answers; unset, each turn calls the model. A `rules:` model
+        costs nothing and ignores it.
+        """
+
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the first revision was made."""
 
@@ -264,12 +297,13 @@ class Agent(_message.Message):
         limits: Global___Limits | None = ...,
         rules: _abc.Iterable[Global___Rule] | None = ...,
         routing: Global___Routing.ValueType = ...,
+        response_cache: Global___ResponseCache | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "response_cache", b"response_cache", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "revision", b"revision", "routing", b"routing", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "response_cache", b"response_cache", "revision", b"revision", "routing", b"routing", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
