@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +25,10 @@ class Settings(BaseSettings):
 
     address: str = "127.0.0.1:0"
     """Where to listen: `HOST:PORT`, or `unix:PATH` for callers on the same machine."""
+
+    shared_address: str = ""
+    """Where to listen besides, together with others of the same user: each new connection goes to
+    one of them, which the kernel chooses. `ADDRESS` is a `unix:` one of this process alone then."""
 
     tls_cert_file: Path | None = None
     """This service's certificate chain, PEM. With key and CA it makes every hop mutual TLS."""
@@ -80,6 +84,14 @@ class Settings(BaseSettings):
 
     metrics_tenants: int = Field(default=0, ge=0, le=1000)
     """Tenants told apart in metrics; those beyond are `other`. With 0 none are."""
+
+    @field_validator("shared_address")
+    @classmethod
+    def _is_not_the_only_one(cls, shared: str, info: ValidationInfo) -> str:
+        # What is shared is shared by the whole server: a second one on ADDRESS must fail instead.
+        if shared and not str(info.data.get("address")).startswith("unix:"):
+            raise ValueError("needs an ADDRESS of this process alone, `unix:PATH`")
+        return shared
 
     @classmethod
     def load(cls) -> Self:

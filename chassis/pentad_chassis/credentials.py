@@ -33,13 +33,14 @@ def channel_credentials(config: Settings) -> grpc.ChannelCredentials | None:
 def check_exposure(config: Settings) -> None:
     """Raise ConfigInvalid when `config` would open a port to the network without credentials."""
     prefix = str(config.model_config.get("env_prefix", ""))
-    problems = []
-    if not (_closed(config.address) or config.insecure_network or config.tls_cert_file):
-        problems.append(
-            f"{prefix}ADDRESS: {config.address} is open to the network; set {prefix}TLS_CERT_FILE, "
-            f"_TLS_KEY_FILE and _TLS_CA_FILE, or {prefix}INSECURE_NETWORK=true where the network "
-            "itself is encrypted"
-        )
+    listened = {"ADDRESS": config.address, "SHARED_ADDRESS": config.shared_address}
+    problems = [
+        f"{prefix}{field}: {address} is open to the network; set {prefix}TLS_CERT_FILE, "
+        f"_TLS_KEY_FILE and _TLS_CA_FILE, or {prefix}INSECURE_NETWORK=true where the network "
+        "itself is encrypted"
+        for field, address in listened.items()
+        if not (_closed(address) or config.insecure_network or config.tls_cert_file)
+    ]
     if not (_closed(config.metrics_address) or config.insecure_network):
         problems.append(
             f"{prefix}METRICS_ADDRESS: {config.metrics_address} is open to the network and asks "

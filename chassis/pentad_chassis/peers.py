@@ -111,7 +111,7 @@ async def replicas_of(target: str) -> list[str]:
     """Return the address of each replica that a gRPC target names."""
     scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract"}:
-        return [target]
+        return [f"{scheme}:{path}" for path in rest.removeprefix("//").split(",")]
     if scheme in {"ipv4", "ipv6"}:
         return [f"{scheme}:{address}" for address in rest.removeprefix("///").split(",")]
     found = [await _resolve(each) for each in _without_scheme(target).split(",")]

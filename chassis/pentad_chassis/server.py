@@ -1,8 +1,8 @@
 """Servers: health for each service, reflection, and a stop that loses no call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,6 @@ _HEARD_S = 1.0
 """For the last answers on links to be heard; their callers end them then."""
 
 _OPTIONS: Sequence[tuple[str, Any]] = (
-    ("grpc.so_reuseport", 0),  # a second instance on the port must fail, not share its calls
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.http2.min_ping_interval_without_data_ms", 400),  # less than half of any SILENCE_S
     ("grpc.keepalive_permit_without_calls", 1),
@@ -72,7 +71,7 @@ async def serving(
     parked: frozenset[str] = frozenset(),
     new_work: frozenset[str] = frozenset(),
 ) -> AsyncIterator[None]:
-    """Serve on `config.address` while the block runs; then drain.
+    """Serve on `config.address` and `config.shared_address` while the block runs; then drain.
 
     `services` are generated `add_…Servicer_to_server` functions with their servicers. Calls of
     `parked` methods (`/package.Service/Method`) only wait for something to happen: a stop ends
@@ -85,7 +84,7 @@ async def serving(
     public = authenticate is not None
     traced, interceptors = server_tracing(config, telemetry, public=public)
     handling = Handling(traced, admission, authenticate)
-    server = _new_server(interceptors, public=public)
+    server = _new_server(config, interceptors, public=public)
     registry = _Registry(server, handling)
     for add in services:
         add(registry)
@@ -95,21 +94,15 @@ async def serving(
     teller: Any = registry if public else server
     add_StatusServiceServicer_to_server(status, teller)
     names = sorted({*registry.names, STATUS_SERVICE})
-    links = LinkServicer(registry.handlers, telemetry)
-    if not (public or interceptors):  # a credential is for one call, and they would see none
+    links = LinkServicer(registry.handlers, telemetry, authenticate)
+    if not interceptors:  # they would see no call that comes over a link
         add_LinkServiceServicer_to_server(links, server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection(
         (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
-    with _listening(config.address):
-        credentials = server_credentials(config, public=public)
-        if credentials is None:
-            server.add_insecure_port(config.address)
-        else:
-            server.add_secure_port(config.address, credentials)
-        await server.start()
+    await _listen(server, config, public=public)
     publish = partial(_publish, checks, ("", *names), links)
     telemetry.health.started()
     telemetry.log.info("serving", address=config.address)
@@ -128,13 +121,15 @@ async def serving(
 
 
 def _new_server(
-    interceptors: Sequence[grpc.aio.ServerInterceptor], *, public: bool
+    config: Settings, interceptors: Sequence[grpc.aio.ServerInterceptor], *, public: bool
 ) -> grpc.aio.Server:
     size = _PUBLIC_MESSAGE_BYTES_MAX if public else _MESSAGE_BYTES_MAX
     return grpc.aio.server(
         interceptors=interceptors,
         options=(
             *_OPTIONS,
+            # Unless it is meant, a second instance on the port must fail, not share its calls.
+            ("grpc.so_reuseport", 1 if config.shared_address else 0),
             ("grpc.max_receive_message_length", size),
             ("grpc.max_connection_age_ms", _PUBLIC_AGE_MS if public else _AGE_MS),
             ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
@@ -179,9 +174,14 @@ class _Registry:
         )
 
 
-@contextmanager
-def _listening(address: str) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError:
-        raise AddressInUse(address) from None
+async def _listen(server: grpc.aio.Server, config: Settings, *, public: bool) -> None:
+    credentials = server_credentials(config, public=public)
+    for address in filter(None, (config.address, config.shared_address)):
+        try:
+            if credentials is None:
+                server.add_insecure_port(address)
+            else:
+                server.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise AddressInUse(address) from None
+    await server.start()

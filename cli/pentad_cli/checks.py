@@ -68,10 +68,10 @@ def check_settings() -> Iterator[Check]:
 
 
 def _check_network(service: str, config: Settings) -> Iterator[Check]:
-    address = str(getattr(config, "address", ""))
-    if not is_local(address) and config.tls_cert_file is None:
-        detail = f"would listen on {address} without TLS; set PENTAD_{service.upper()}_TLS_*"
-        yield Check(f"network of {service}", Verdict.PROBLEM, detail)
+    for address in filter(None, (config.address, config.shared_address)):
+        if not is_local(address) and config.tls_cert_file is None:
+            detail = f"would listen on {address} without TLS; set PENTAD_{service.upper()}_TLS_*"
+            yield Check(f"network of {service}", Verdict.PROBLEM, detail)
     redis_url = getattr(config, "redis_url", None)
     if redis_url is not None and redis_url.get_secret_value().startswith("redis://"):
         detail = "redis:// is not encrypted; keep it on a private network or use rediss://"

@@ -47,6 +47,19 @@ def test_settings_that_cannot_be_used_are_said_before_anything_starts(
     assert "PENTAD_TOOLS_THREADS_MAX: " in complaint
 
 
+def test_replicas_that_cannot_be_are_said_before_anything_starts(tmp_path: Path) -> None:
+    process = up(tmp_path, "--replicas", "executor=0,worker=2")
+
+    said, complaint = process.communicate(timeout=60.0)
+
+    assert process.returncode == 2
+    assert said == ""
+    assert complaint.count("\n") == 1
+    assert complaint.startswith("pentad: --replicas: 'executor=0': that is no number of processes")
+    assert "--replicas: 'worker=2': there is no such service" in complaint
+    assert not (tmp_path / "d").exists()
+
+
 @MODES
 def test_a_service_that_cannot_start_ends_the_suite_with_its_reason(
     tmp_path: Path, mode: tuple[str, ...]

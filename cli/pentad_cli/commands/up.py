@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pentad_allinone.layout import DEFAULT_ADDRESS, Layout, SuiteUnusable, claim_layout
+from pentad_allinone.layout import DEFAULT_ADDRESS, ONE_EACH, Layout, SuiteUnusable, claim_layout
+from pentad_allinone.replicas import parse_replicas
 from pentad_allinone.serve import serve
 from pentad_cli.failure import CommandFailed
 from pentad_cli.output import print_flushed
@@ -27,10 +28,19 @@ def up(
     processes: Annotated[
         bool, typer.Option("--processes", help="Five processes instead of one.")
     ] = False,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERVICE=NUMBER,…",
+            help="Processes, several of some services: executor=2,orchestrator=2.",
+        ),
+    ] = None,
 ) -> None:
     """Run a suite on this machine, with its own store, until Ctrl-C."""
+    counts = ONE_EACH if replicas is None else parse_replicas(replicas)
+    processes = processes or replicas is not None
     try:
-        with claim_layout(data_dir, address, files) as layout:
+        with claim_layout(data_dir, address, files, counts) as layout:
             print_flushed(f"pentad: starting, data in {layout.data_dir}")
             serve(layout, processes=processes, ready=lambda: _say_ready(layout, processes))
     except SuiteUnusable as error:
@@ -39,7 +49,8 @@ def up(
 
 
 def _say_ready(layout: Layout, processes: bool) -> None:  # noqa: FBT001 - one caller
-    how = "five processes" if processes else "one process"
+    count = sum(layout.counts.values()) if processes else 1
+    how = {1: "one process", 5: "five processes"}.get(count, f"{count} processes")
     print_flushed(f"pentad: ready at {layout.address} ({how}); Ctrl-C stops it")
     print_flushed(f"pentad: the key is in {_shown(layout.api_key_file)}")
     print_flushed("pentad: now, in another terminal:")

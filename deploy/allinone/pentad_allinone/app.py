@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TypeVar
 
 from pentad_allinone.configs import load_configs
-from pentad_allinone.layout import Layout
+from pentad_allinone.layout import Layout, Replica
 from pentad_chassis.config import Settings
 from pentad_chassis.telemetry import Telemetry
 from pentad_executor import app as executor
@@ -35,7 +35,7 @@ async def open_suite(layout: Layout, telemetry: OpenTelemetry) -> AsyncIterator[
         config_type: type[C],
         open_app: Callable[[C, Telemetry], AbstractAsyncContextManager[None]],
     ) -> AbstractAsyncContextManager[None]:
-        config = config_type.load().model_copy(update=layout.settings(service))
+        config = config_type.load().model_copy(update=layout.settings(Replica(service)))
         return open_app(config, telemetry(service, config))
 
     apps = (

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -121,9 +122,17 @@ class Replica:
 
 
 @asynccontextmanager
-async def replicas(count: int, **settings: Any) -> AsyncIterator[list[Replica]]:
-    """Have addresses for so many replicas; those that were started are stopped in the end."""
-    made = [Replica(f"127.0.0.1:{free_port()}", settings) for _ in range(count)]
+async def replicas(
+    count: int, folder: Path | None = None, **settings: Any
+) -> AsyncIterator[list[Replica]]:
+    """Have addresses for so many replicas; those that were started are stopped in the end.
+
+    They are unix sockets where a folder is given for them.
+    """
+    made = [
+        Replica(f"unix:{folder}/{n}" if folder else f"127.0.0.1:{free_port()}", settings)
+        for n in range(count)
+    ]
     try:
         yield made
     finally:
@@ -133,7 +142,10 @@ async def replicas(count: int, **settings: Any) -> AsyncIterator[list[Replica]]:
 
 def target(made: Sequence[Replica]) -> str:
     """Return where all of them are, as one gRPC target."""
-    return "ipv4:" + ",".join(replica.address for replica in made)
+    addresses = [replica.address for replica in made]
+    if addresses[0].startswith("unix:"):
+        return "unix:" + ",".join(address.removeprefix("unix:") for address in addresses)
+    return "ipv4:" + ",".join(addresses)
 
 
 class Caller:

@@ -27,6 +27,22 @@ def test_a_port_open_to_the_network_needs_credentials(address: str) -> None:
         check_exposure(Config(address=address))
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.1.2.3:1", "host:1"])
+def test_so_does_one_that_is_shared(address: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"PENTAD_TEST_SHARED_ADDRESS: .* open to the network"):
+        check_exposure(Config(address="unix:/tmp/x", shared_address=address))
+
+
+def test_an_address_is_shared_beside_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a second instance on ADDRESS would start silently, and take calls."""
+    monkeypatch.setenv("PENTAD_TEST_SHARED_ADDRESS", "127.0.0.1:2")
+    with pytest.raises(ConfigInvalid, match="PENTAD_TEST_SHARED_ADDRESS: needs an ADDRESS"):
+        Config.load()
+
+    monkeypatch.setenv("PENTAD_TEST_ADDRESS", "unix:/tmp/x")
+    assert Config.load().shared_address == "127.0.0.1:2"
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/tmp/x"])
 def test_loopback_needs_none(address: str) -> None:
     check_exposure(Config(address=address))

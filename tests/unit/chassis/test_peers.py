@@ -67,6 +67,8 @@ def test_a_half_open_circuit_is_degraded_until_its_probe_returns() -> None:
     ("target", "replicas"),
     [
         ("unix:/tmp/x", ["unix:/tmp/x"]),
+        ("unix:/tmp/x,/tmp/y", ["unix:/tmp/x", "unix:/tmp/y"]),
+        ("unix:///tmp/x,/tmp/y", ["unix:/tmp/x", "unix:/tmp/y"]),
         ("127.0.0.1:50055", ["127.0.0.1:50055"]),
         ("[::1]:50055", ["[::1]:50055"]),
         ("10.0.0.1:1,10.0.0.2:2", ["10.0.0.1:1", "10.0.0.2:2"]),

@@ -45,7 +45,7 @@ def test_a_setting_of_every_service_is_documented_once_with_its_default(field: s
     pages = [page.read_text("utf-8") for page in ROOT.glob("docs/*.md")]
     rows = [d for page in pages for name, d in SETTING.findall(page) if name == field.upper()]
     default = Settings.model_fields[field].default
-    unset = {"address": "loopback", "metrics_address": "nowhere"}
+    unset = {"address": "loopback", "metrics_address": "nowhere", "shared_address": "nowhere"}
     shown = f"{default:g}" if type(default) is float else str(default).lower()
 
     assert rows == [unset.get(field, "unset" if default is None else shown)]
