@@ -58,7 +58,7 @@ class Peer:
     def stream_stream(self, *_: object, **__: object) -> Callable[[object], Any]:
         """Stand in for a channel's."""
 
-        def open_stream(metadata: object) -> Any:
+        def open_stream(**_: object) -> Any:
             self.streams.append(self.connect())
             return self.streams[-1]
 
