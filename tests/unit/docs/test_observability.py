@@ -12,7 +12,13 @@ from pentad_chassis.config import Settings
 
 ROOT = Path(__file__).parents[3]
 DOCS = (ROOT / "docs" / "observability.md").read_text("utf-8")
-KINDS = {"counter": "counter", "gauge": "gauge", "histogram": "histogram", "timings": "histogram"}
+KINDS = {
+    "counter": "counter",
+    "counts": "counter",
+    "gauge": "gauge",
+    "histogram": "histogram",
+    "timings": "histogram",
+}
 ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([^|]*)\|", re.MULTILINE)
 
 
@@ -24,7 +30,7 @@ def registered() -> Iterator[tuple[str, str]]:
                 case ast.Call(
                     func=ast.Attribute(attr=method), args=[ast.Constant(value=str(name)), *_]
                 ) if method in KINDS:
-                    suffix = "_total" if method == "counter" else ""
+                    suffix = "_total" if KINDS[method] == "counter" else ""
                     yield f"{name}{suffix}", KINDS[method]
 
 
