@@ -97,6 +97,7 @@ def owners(customers: Customers) -> set[str]:
     return {event.run_started.owner for event in started}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", SEVERAL)
 async def test_one_of_two_is_killed_and_nothing_is_lost(pairs: Counted, victim: str) -> None:
     """Its place is taken by another process, and no other one notices more than that."""
@@ -116,6 +117,7 @@ async def test_one_of_two_is_killed_and_nothing_is_lost(pairs: Counted, victim: 
     assert {s: pairs.children(f"pentad_{s} ") for s in others} == others
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", SEVERAL)
 async def test_one_of_two_is_stopped_and_no_call_fails(pairs: Counted, victim: str) -> None:
     """As an operator does who wants it started anew."""
@@ -149,6 +151,7 @@ async def test_a_replica_that_is_away_is_shown_beside_the_other(pairs: Counted) 
     await until(partial(all_are_well, pairs, 8), WITHIN_S, "all eight are healthy")
 
 
+@pytest.mark.long
 async def test_gateways_share_a_port_and_state_services_an_engine(tmp_path: Path) -> None:
     suite = Suite("five", tmp_path / "data", SOON, replicas="gateway=2,state=2")
     suite.start()
