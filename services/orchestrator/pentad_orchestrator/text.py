@@ -5,7 +5,8 @@ the beginning of it, or none; and never a piece behind the event that ends the t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ class TextStream:
             async with asyncio.timeout(2 * _TIMEOUT_S):
                 while self._in_flight or self._sink.holds(self):
                     self._arrived.clear()
-                    self._sink.hurry()
+                    self._sink.hurry(self)
                     await self._arrived.wait()
 
     def take(self, text: str, size: int) -> TextPiece:
@@ -96,7 +97,10 @@ class TextSink:
         self._interval_s = interval_s
         self._log = log
         self._waiting: dict[TextStream, _Waiting] = {}
+        self._hurried: dict[TextStream, None] = {}
         self._bytes = 0
+        self._due_s = 0.0
+        """When all that waits is to leave, by the loop's clock."""
         self._some = asyncio.Event()
         self._urgent = asyncio.Event()
 
@@ -116,11 +120,15 @@ class TextSink:
         if self._bytes + size > _WAITING_BYTES_MAX:
             self._log.warning("text dropped", reason="BUFFER_FULL", waiting_bytes=self._bytes)
             return False
+        if not self._waiting:
+            self._due_s = asyncio.get_running_loop().time() + self._interval_s
         waiting = self._waiting.setdefault(stream, _Waiting())
         waiting.texts.append(text)
         waiting.size += size
         self._bytes += size
         self._some.set()
+        if not stream.shown:
+            self.hurry(stream)  # somebody looks at nothing yet
         return True
 
     def holds(self, stream: TextStream) -> bool:
@@ -132,38 +140,43 @@ class TextSink:
         waiting = self._waiting.pop(stream, None)
         self._bytes -= 0 if waiting is None else waiting.size
 
-    def hurry(self) -> None:
-        """Send what waits without waiting for more."""
-        if self._waiting:  # what is under way already needs no hurry, nor does what comes next
+    def hurry(self, stream: TextStream) -> None:
+        """Send what waits of a stream without waiting for more."""
+        if stream in self._waiting:  # what is under way already needs no hurry
+            self._hurried[stream] = None
             self._urgent.set()
 
     async def send(self) -> None:
-        """Send what waits an interval after the first of it came, or sooner if somebody asks."""
+        """Send all that waits an interval after the first of it came; what is in a hurry, at once.
+
+        The first of a text is in a hurry, and so is the last: turns wait for it. But text that its
+        turn comes right behind is not sent at all, for the turn holds it.
+        """
         await self._some.wait()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval_s):
+            async with asyncio.timeout_at(self._due_s):
                 await self._urgent.wait()
-        self._some.clear()
+        is_due = asyncio.get_running_loop().time() >= self._due_s
+        streams = deque(self._waiting if is_due else self._hurried)
+        self._hurried.clear()
         self._urgent.clear()
-        for pieces in self._requests():
-            await self._send(pieces)
+        while streams:
+            if pieces := self._take(streams):
+                await self._send(pieces)
+        if not self._waiting:
+            self._some.clear()
 
-    def _requests(self) -> Iterator[dict[TextStream, TextPiece]]:
-        """Take what waits now, as much at a time as a request may hold."""
-        left = len(self._waiting)
-        while left > 0 and self._waiting:
-            pieces: dict[TextStream, TextPiece] = {}
-            size = 0
-            while self._waiting and len(pieces) < min(_PIECES_MAX, left):
-                stream = next(iter(self._waiting))
-                waiting = self._waiting.pop(stream)
+    def _take(self, streams: deque[TextStream]) -> dict[TextStream, TextPiece]:
+        """Return what waits of the first of the streams, as much as a request may hold."""
+        pieces: dict[TextStream, TextPiece] = {}
+        size = 0
+        while streams and len(pieces) < _PIECES_MAX and size < _REQUEST_BYTES_MAX:
+            stream = streams.popleft()
+            if waiting := self._waiting.pop(stream, None):
                 pieces[stream] = stream.take("".join(waiting.texts), waiting.size)
                 self._bytes -= waiting.size
                 size += waiting.size
-                if size >= _REQUEST_BYTES_MAX:
-                    break
-            left -= len(pieces)
-            yield pieces
+        return pieces
 
     async def _send(self, pieces: dict[TextStream, TextPiece]) -> None:
         kept = False

@@ -1,6 +1,7 @@
 """Waits that are ended from outside."""
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -107,3 +108,14 @@ async def test_a_task_goes_on_after_a_wait_that_was_interrupted() -> None:
         return "done"
 
     assert await asyncio.create_task(one()) == "done"
+
+
+async def test_who_is_done_with_its_waits_leaves_no_timer_behind() -> None:
+    waits = Waits(overdue)
+    with waits.until(at(3600)):
+        pass
+    waits.close()
+    left = weakref.ref(waits)
+    del waits
+
+    assert left() is None

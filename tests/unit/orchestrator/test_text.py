@@ -82,12 +82,30 @@ async def test_text_that_began_to_be_shown_is_sent_to_its_end() -> None:
         assert store.texts == [["one"], [" two"]]
 
 
+async def test_the_first_of_a_text_is_not_waited_with() -> None:
+    store = Store()
+    async with sending(store, interval_s=3600.0) as sink:
+        a, b = (TextStream(sink, lease(run_id), 3, 1) for run_id in "ab")
+        a.write("first")
+        await until(lambda: store.requests)
+        a.write(" of all")
+        b.write("other")
+        await until(lambda: len(store.requests) == 2)
+        assert store.texts == [["first"], ["other"]]
+
+        assert sink.holds(a)
+        async with asyncio.timeout(10.0):
+            await a.close()
+        assert store.texts[2:] == [[" of all"]]
+
+
 async def test_text_that_nobody_saw_comes_with_its_turn() -> None:
     store = Store()
-    async with sending(store, interval_s=60.0) as sink:
+    async with sending(store) as sink:
         async with sink.stream(lease("a"), 3, 1) as stream:
             stream.write("all of it")
 
+        await asyncio.sleep(0)
         assert not stream.shown
         assert not sink.holds(stream)
         assert store.requests == []

@@ -55,7 +55,7 @@ class Peer:
         self.telemetry = telemetry or silent_telemetry("caller")
         self.links = Links("peer", cast("Any", self), self.telemetry)
 
-    def stream_stream(self, *_: object, **__: object) -> Callable[[object], Any]:
+    def stream_stream(self, *_: object, **__: object) -> Callable[..., Any]:
         """Stand in for a channel's."""
 
         def open_stream(**_: object) -> Any:
