@@ -8,7 +8,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 BASE ?= main
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test test-long test-failpoints test-sim mutations chaos test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench bench-hop bench-overload bench-pickup bench-growth bench-peers clean
+.PHONY: help install up demo test test-long test-failpoints test-sim mutations chaos test-unit test-contract test-system lint format types contracts protos protos-check protos-breaking lock bench bench-layers bench-hop bench-overload bench-pickup bench-growth bench-soak bench-peers clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,8 +89,16 @@ lock: install ## Pin every dependency anew in requirements.lock
 		$(foreach m,protos chassis state tools executor orchestrator gateway allinone cli,--no-emit-package pentad-$(m)) \
 		--upgrade -o requirements.lock requirements-dev.txt
 
-bench: install ## Measure a simple run beside a bare gRPC chain
-	$(BIN)/python -m bench
+PLOTS := bench/out/plots
+$(PLOTS)/.installed: bench/plots/install bench/plots/requirements.lock
+	@PYTHON=$(PYTHON) bench/plots/install
+	@touch $@
+
+bench: install $(PLOTS)/.installed ## Measure the suite beside bare chains, and beside its peers if installed
+	$(BIN)/python -m bench --figures docs/figures $(ARGS)
+
+bench-layers: install ## Measure what each layer of each service costs a run
+	$(BIN)/python -m bench.layers
 
 bench-hop: install ## Measure what the chassis costs on a hop
 	$(BIN)/python -m bench.hop
@@ -98,16 +106,20 @@ bench-hop: install ## Measure what the chassis costs on a hop
 bench-pickup: install ## Measure how long work waits on an idle suite
 	$(BIN)/python -m bench.pickup
 
-bench-growth: install ## Measure whether a turn costs more the later it comes
-	$(BIN)/python -m bench.growth
+bench-growth: install $(PLOTS)/.installed ## Measure what a run costs when much is stored or open already
+	$(BIN)/python -m bench.growth --figures docs/figures $(ARGS)
+
+bench-soak: SECONDS = 600
+bench-soak: install $(PLOTS)/.installed ## Show over SECONDS (600) that no process grows under half of the most load
+	$(BIN)/python -m bench.soak --seconds $(SECONDS) --figures docs/figures $(ARGS)
 
 PEERS := bench/out/peers
 $(PEERS)/.installed: bench/peers/install bench/peers/requirements.lock bench/peers/package.json
 	@PYTHON=$(PYTHON) bench/peers/install
 	@touch $@
 
-bench-peers: install $(PEERS)/.installed ## Measure what users could pick instead, beside the suite
-	$(BIN)/python -m bench.peers
+bench-peers: install $(PEERS)/.installed ## Install what users could pick instead, and measure it beside the suite
+	$(BIN)/python -m bench --systems unary,five,one,restate,dbos,langgraph $(ARGS)
 
 bench-overload: install ## Ask three times too much of a suite
 	$(BIN)/python -m bench.overload

@@ -8,21 +8,19 @@ import argparse
 import asyncio
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import grpc
 import uvloop
 
 from bench.load import System, WrongAnswer, measure
-from bench.processes import ROOT
-from bench.suite import VIA, open_suite
+from bench.site import claim_ground
+from bench.suite import execute, open_suite
+from bench.work import Work
 from pentad_chassis.status import from_grpc
 
-_OUT = ROOT / "bench" / "out"
 _OUTSTANDING_MAX = 5000
 """Runs asked for and not answered; more arrivals count as refused by the load generator."""
 
@@ -67,15 +65,13 @@ def main() -> int:
 
 
 async def _measured(seconds: float, times: float, *, processes: bool) -> tuple[float, Storm]:
-    _OUT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="data-", dir=_OUT) as data:
-        folder = Path(data) / "suite"
-        folder.mkdir(mode=0o700)
-        async with open_suite(folder, VIA["execute"], processes=processes) as system:
-            await measure(system, 16, 1.0)
-            peak = max([(await measure(system, n, 3.0)).per_s for n in (8, 16, 32)])
-            storm = await _storm(system, times * peak, seconds)
-            return peak, storm
+    with claim_ground() as ground:
+        site = ground.site("suite", model_url="")
+        async with open_suite(site, "the suite", execute, processes=processes) as system:
+            await measure(system, Work.SIMPLE, 16, 1.0)
+            peaks = [await measure(system, Work.SIMPLE, n, 3.0) for n in (8, 16, 32)]
+            peak = max(sample.per_s for sample in peaks)
+            return peak, await _storm(system, times * peak, seconds)
 
 
 async def _storm(system: System, rate: float, seconds: float) -> Storm:
@@ -88,7 +84,7 @@ async def _storm(system: System, rate: float, seconds: float) -> Storm:
         nonlocal outstanding
         at = time.perf_counter()
         try:
-            await system.run()
+            await system.runs[Work.SIMPLE]()
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 storm.refusals_s.append(time.perf_counter() - at)

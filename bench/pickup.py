@@ -69,7 +69,7 @@ class Suite:
         call = self.runs.TailRun(
             TailRunRequest(run_id=run_id), metadata=self.metadata, timeout=CALL_S
         )
-        events = [response.event async for response in call]
+        events = [event async for response in call for event in response.events]
         if not events or not events[-1].HasField("run_completed"):
             raise WrongAnswer(f"run {run_id} ended otherwise")
         return events

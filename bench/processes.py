@@ -1,12 +1,15 @@
-"""Processes that a benchmark starts, and the processor time they have used."""
+"""Processes that a benchmark starts."""
 
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from bench.usage import below
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,14 +44,19 @@ class Process:
 
 
 @contextmanager
-def running(arguments: Sequence[str | Path], log: Path) -> Iterator[Process]:
-    """Run a program while the block runs, with no setting of the shell's own."""
+def running(
+    arguments: Sequence[str | Path], log: Path, variables: Mapping[str, str | Path] | None = None
+) -> Iterator[Process]:
+    """Run a program while the block runs, with these variables and no setting of the shell's own.
+
+    One that does not stop in time is killed, with all that it started in its session.
+    """
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_OWN_PREFIXES)}
     with log.open("wb") as output:
         popen = subprocess.Popen(
             arguments,
             cwd=ROOT,
-            env=environment,
+            env=environment | {name: str(value) for name, value in (variables or {}).items()},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -61,7 +69,7 @@ def running(arguments: Sequence[str | Path], log: Path) -> Iterator[Process]:
         try:
             popen.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            popen.kill()
+            os.killpg(popen.pid, signal.SIGKILL)
             popen.wait()
 
 
@@ -73,27 +81,13 @@ def free_address() -> str:
 
 
 def family(pid: int) -> dict[str, int]:
-    """Return a process and all below it, by what they do; nothing where there is no /proc."""
-    parents = {int(p.name): _stat(int(p.name))[1] for p in _PROC.glob("[0-9]*")}
-    members = {pid} & parents.keys()
-    while below := {child for child, parent in parents.items() if parent in members} - members:
-        members |= below
-    return {_role(member): member for member in sorted(members)}
-
-
-def cpu_s(processes: Mapping[str, int]) -> dict[str, float]:
-    """Return the seconds of processor time that each process has used so far."""
-    tick = os.sysconf("SC_CLK_TCK")
-    return {role: sum(map(int, _stat(pid)[11:13])) / tick for role, pid in processes.items()}
-
-
-def _stat(pid: int) -> list[int]:
-    """Return the numbers of proc(5)'s `stat`, the first being the state's place, as 0."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return [0] * 20  # it has ended
-    return [0, *map(int, text.rpartition(")")[2].split()[1:])]
+    """Return a process and all below it, by what they do; those that do the same are numbered."""
+    members: dict[str, int] = {}
+    for member in below(pid):
+        role = _role(member)
+        number = sum(known.partition(".")[0] == role for known in members)
+        members[f"{role}.{number + 1}" if number else role] = member
+    return members
 
 
 def _role(pid: int) -> str:

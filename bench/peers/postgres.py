@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers.peer import Missing, Site, perform, until_done
+from bench.peers.installed import perform
 from bench.processes import ProcessDied, running
+from bench.site import Missing, Site
+from bench.start import until_done
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _ACCOUNT = "postgres"
@@ -47,7 +49,7 @@ async def open_postgres(site: Site) -> AsyncIterator[Postgres]:
             except ProcessDied as error:
                 raise ConnectionRefusedError from error
 
-        await until_done(answer, server)
+        await until_done(answer, (server,))
         yield Postgres(f"postgresql://{_ACCOUNT}@/{_ACCOUNT}?host={site.sockets}", server.pid)
 
 

@@ -6,19 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.load import WrongAnswer
-from bench.peers.http_client import HttpClient, open_http_client
-from bench.peers.peer import (
-    ANSWER,
-    APPS,
-    INSTALLED,
-    QUESTION,
-    Run,
-    program,
-    until_done,
-    with_environment,
-)
+from bench.http_client import HttpClient, open_http_client
+from bench.load import Run, WrongAnswer
+from bench.peers.installed import APPS, INSTALLED, program
 from bench.processes import free_address, running
+from bench.start import until_done
+from bench.work import ANSWER, QUESTION
 
 BODY = {"question": QUESTION}
 
@@ -41,9 +34,9 @@ async def open_app(
         *("--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"),
     )
     command = (python(), "-m", "uvicorn", f"{name}_app:app", *options)
-    with running(with_environment(variables, *command), log) as server:
+    with running(command, log, variables) as server:
         async with open_http_client(address) as client:
-            await until_done(asking(client, "/simple"), server)
+            await until_done(asking(client, "/simple"), (server,))
             yield client, server.pid
 
 

@@ -49,8 +49,7 @@ class Config(Settings, env_prefix="PENTAD_ORCHESTRATOR_"):
     """Tokens of a session that a run sees at most, estimated at four bytes each."""
 
     text_interval_s: float = Field(default=0.05, ge=0.0, le=5.0)
-    """After its first piece, text that models write is collected this long, over all runs, before it
-    is sent on."""
+    """Text of models, but the first of it, is collected this long before it is sent on."""
 
     catalogue_max_age_s: float = Field(default=5.0, ge=0.0)
     """How long the tools service's catalogue is taken as current when a run is created."""

@@ -1,4 +1,4 @@
-"""`python -m bench.peers.model_server ADDRESS`: a model that knows its answer beforehand.
+"""`python -m bench.model_server ADDRESS`: a model that knows its answer beforehand.
 
 It speaks OpenAI's chat completions and streams the same tokens to whoever asks, one in 2 ms, from
 bytes that were made at the start. When it gets less of the processor than that takes, it sends all
@@ -16,8 +16,9 @@ from pathlib import Path
 
 import uvloop
 
-from bench.peers.peer import TOKENS, until_done
 from bench.processes import free_address, running
+from bench.start import until_done
+from bench.work import TOKENS
 
 _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
@@ -30,14 +31,14 @@ async def open_model_server(log: Path) -> AsyncIterator[str]:
     """Run it while the block runs; yields the URL of its API."""
     address = free_address()
     host, _, port = address.partition(":")
-    command = (sys.executable, "-m", "bench.peers.model_server", address)
+    command = (sys.executable, "-m", "bench.model_server", address)
     with running(command, log) as server:
 
         async def connect() -> None:
             _, writer = await asyncio.open_connection(host, int(port))
             writer.close()
 
-        await until_done(connect, server)
+        await until_done(connect, (server,))
         yield f"http://{address}/v1"
 
 

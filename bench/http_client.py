@@ -19,6 +19,10 @@ _END_OF_LINE = b"\r\n"
 Connection = tuple[StreamReader, StreamWriter]
 
 
+class NotServed(WrongAnswer):
+    """A server answered with a status that is not of success."""
+
+
 class HttpClient:
     """Sends requests to one server, each on a connection of its own, which then waits for more."""
 
@@ -28,6 +32,10 @@ class HttpClient:
 
     async def post(self, path: str, document: object) -> bytes:
         """Send a document as JSON and return the body of the answer once all of it is there."""
+        return b"".join([part async for part in self.stream(path, document)])
+
+    async def stream(self, path: str, document: object) -> AsyncIterator[bytes]:
+        """Send a document as JSON and yield the body of the answer as it comes, chunk by chunk."""
         body = json.dumps(document).encode()
         head = (
             f"POST {path} HTTP/1.1\r\nhost: {self._host}:{self._port}\r\n"
@@ -35,7 +43,8 @@ class HttpClient:
         )
         async with asyncio.timeout(CALL_S), self._connection() as (reader, writer):
             writer.write(head.encode() + body)
-            return await _answer(reader)
+            async for part in _answer(reader):
+                yield part
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -73,20 +82,24 @@ async def open_http_client(address: str) -> AsyncIterator[HttpClient]:
         client.close()
 
 
-async def _answer(reader: StreamReader) -> bytes:
+async def _answer(reader: StreamReader) -> AsyncIterator[bytes]:
     status, *lines = (await reader.readuntil(_END_OF_HEAD)).decode("latin-1").split("\r\n")
     headers = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    if headers.get("transfer-encoding") == "chunked":
-        body = b"".join([chunk async for chunk in _chunks(reader)])
-    else:
-        body = await reader.readexactly(int(headers["content-length"]))
+    chunked = headers.get("transfer-encoding") == "chunked"
+    parts = _chunks(reader) if chunked else _whole(reader, int(headers["content-length"]))
     code = status.split(" ")[1]
     if not code.startswith("2"):
-        raise WrongAnswer(f"HTTP status {code}: {body[:200].decode(errors='replace')}")
-    return body
+        body = b"".join([part async for part in parts])
+        raise NotServed(f"HTTP status {code}: {body[:200].decode(errors='replace')}")
+    async for part in parts:
+        yield part
+
+
+async def _whole(reader: StreamReader, length: int) -> AsyncIterator[bytes]:
+    yield await reader.readexactly(length)
 
 
 async def _chunks(reader: StreamReader) -> AsyncIterator[bytes]:

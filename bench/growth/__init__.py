@@ -1,0 +1,1 @@
+"""What a run costs when much is stored, open or waiting already."""

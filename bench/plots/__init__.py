@@ -1,0 +1,1 @@
+"""Figures for the documentation, drawn by matplotlib in an environment of its own."""

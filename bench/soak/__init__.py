@@ -1,0 +1,1 @@
+"""Whether anything grows that ought not to, under a load that lasts."""
