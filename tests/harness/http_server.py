@@ -39,6 +39,12 @@ class Exchange:
     _writer: asyncio.StreamWriter
     _streaming: bool = field(default=False)
 
+    @property
+    def client(self) -> tuple[str, int]:
+        """Address and port of the connection's other end."""
+        host, port = self._writer.get_extra_info("peername")
+        return host, port
+
     async def answer(self, status: int, body: dict[str, Any], **headers: str) -> None:
         """Send a whole JSON answer."""
         content = json.dumps(body).encode()

@@ -57,6 +57,9 @@ class Turn:
     retry_after: str = ""
     """The header of that name."""
 
+    location: str = ""
+    """Likewise; for a status that sends clients elsewhere."""
+
     raw: Sequence[str] = ()
     """Garbage mode: these lines as events' data, instead of chunks."""
 
@@ -74,6 +77,7 @@ class OpenAIServer:
         self._script = list(script)
         self._repeat = repeat
         self.api_key = API_KEY
+        """Empty for one that wants none, and takes none."""
         self.base_url = ""
         self.requests: list[dict[str, Any]] = []
         """Bodies of the requests, in order."""
@@ -81,18 +85,21 @@ class OpenAIServer:
         """A client is being kept waiting."""
         self.left = asyncio.Event()
         """A client that was kept waiting closed its connection."""
+        self.connections: set[tuple[str, int]] = set()
+        """Where requests came from."""
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         request = exchange.request
+        self.connections.add(exchange.client)
         if request.method == "GET" and request.path == "/v1/models":
             await exchange.answer(200, {"object": "list", "data": []})
             return
         if request.path != "/v1/chat/completions":
             await exchange.answer(404, _error("unknown path", "not_found"))
             return
-        if request.headers.get("authorization") != f"Bearer {self.api_key}":
-            given = request.headers.get("authorization", "")
+        given = request.headers.get("authorization", "")
+        if given != (f"Bearer {self.api_key}" if self.api_key else ""):
             message = f"Incorrect API key provided: {given}."
             await exchange.answer(401, _error(message, "invalid_api_key"))
             return
@@ -111,7 +118,8 @@ class OpenAIServer:
 
     async def _play(self, exchange: Exchange, body: dict[str, Any], turn: Turn) -> None:
         if turn.status != 200:
-            headers = {"retry_after": turn.retry_after} if turn.retry_after else {}
+            named = {"retry_after": turn.retry_after, "location": turn.location}
+            headers = {name: value for name, value in named.items() if value}
             await exchange.answer(turn.status, {"error": _error_fields(turn)}, **headers)
         elif not body.get("stream"):
             await exchange.answer(200, completion(body, turn))

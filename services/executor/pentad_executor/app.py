@@ -94,8 +94,8 @@ def _instance(config: Config, providers: Providers, telemetry: Telemetry) -> Ins
 async def open_providers(config: Config) -> AsyncIterator[Providers]:
     """Open the models that the configuration has keys for, with one HTTP client for all.
 
-    Only those are imported: the libraries take one to two seconds, which an offline suite
-    does not pay and a running one could not, for the import would hold up its event loop.
+    Only those are imported: their libraries take half a second, which an offline suite does not
+    pay and a running one could not, for the import would hold up its event loop.
     """
     providers: dict[str, Model | MissingKey] = {
         "rules": RulesModel(),

@@ -14,6 +14,8 @@ class Model(Protocol):
     def stream(self, name: str, turn: ExecuteTurnRequest) -> AsyncGenerator[str | TurnResult, None]:
         """Yield pieces of text while the model writes them, then the turn as a whole.
 
+        Who has all of the text at once may leave the pieces out: the turn holds it.
+
         `name` is the provider's own. Closing the generator closes the connection; the caller
         bounds the time. Errors are those of `pentad_executor.errors`.
         """

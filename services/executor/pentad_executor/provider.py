@@ -1,244 +1,178 @@
-"""Models behind a provider's HTTP API, spoken by pydantic-ai's model classes.
+"""Models behind a provider's HTTP API, which streams what they write as server-sent events.
 
-Imported only where a provider is configured: its libraries take a second to load.
+Imported only where a provider is configured: its libraries take a moment to load.
 """
 
-import json
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import asyncio
+import io
+import ssl
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx2
-from google.protobuf.json_format import MessageToDict
-from pydantic_ai.direct import model_request_stream
-from pydantic_ai.exceptions import ModelAPIError, UnexpectedModelBehavior
-from pydantic_ai.messages import (
-    InstructionPart,
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    ModelResponseStreamEvent,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    ThinkingPart,
-    ThinkingPartDelta,
-    ToolCallPart,
-    ToolCallPartDelta,
-    ToolReturnPart,
-    UserPromptPart,
-)
-from pydantic_ai.models import Model, ModelRequestParameters, create_async_httpx2_client
-from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import ToolDefinition
+import aiohttp
+import truststore
+from pydantic_core import from_json, to_json
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest, TurnResult
-from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, Usage
-from pentad.state.v1.tool_pb2 import Tool
+from pentad.state.v1.message_pb2 import Message
+from pentad_executor.answer import Answer
 from pentad_executor.config import Config
-from pentad_executor.errors import (
-    ModelOutputInvalid,
-    ModelOutputTooLarge,
-    ModelRefused,
-    ModelUnavailable,
-)
+from pentad_executor.errors import ModelOutputInvalid
 from pentad_executor.pricing import cost_nano_usd
-from pentad_executor.prompt import conversation, instructions
-from pentad_executor.provider_errors import to_service_error
-from pentad_executor.template import in_order
+from pentad_executor.prompt import conversation
+from pentad_executor.provider_errors import Fault, connection_lost, fault_of, to_service_error
+from pentad_executor.sse import EventReader
 
-_STREAM_CHARS_MAX = 4 * 1024 * 1024
-"""Text, reasoning and arguments of one turn, together; what is kept of it is bounded tighter."""
+_OK = 200
+_ERROR_BYTES_MAX = 64 * 1024
+_END_S = 1.0
+"""Patience with the end of a response behind the end of its answer."""
 
-_IDLE_CONNECTIONS_MAX = 20
+_HEADERS = {
+    "accept": "text/event-stream",
+    "accept-encoding": "identity",  # no token is to wait inside a compressor
+    "content-type": "application/json",
+    "user-agent": "pentad",
+}
 
 
-def open_http(config: Config) -> httpx2.AsyncClient:
-    """Return the HTTP client of all providers; turns bound their own time, it bounds the rest."""
-    return create_async_httpx2_client(
-        timeout=httpx2.Timeout(None, connect=config.model_connect_timeout_s),
-        limits=httpx2.Limits(
-            max_connections=config.model_connections,
-            max_keepalive_connections=min(_IDLE_CONNECTIONS_MAX, config.model_connections),
-        ),
-    )
+class Wire(Protocol):
+    """A provider's API: what a turn is in its terms."""
+
+    provider: str
+    """Its name, before the colon of `openai:gpt-5`."""
+    variable: str
+    """The environment variable that holds its key."""
+    url: str
+    """Of turns."""
+    headers: Mapping[str, str]
+    """What every request carries, the key above all."""
+
+    def request(
+        self, name: str, turn: ExecuteTurnRequest, messages: Sequence[Message]
+    ) -> dict[str, Any]:
+        """Return the body that asks for a turn."""
+        ...
+
+    def read(self, event: bytes, answer: Answer) -> str:
+        """Add an event to the answer, and return its piece of text.
+
+        Raises Fault for a report of an error, ValueError for what is no event of this API.
+        """
+        ...
 
 
 class ProviderModel:
     """The models of one provider."""
 
-    def __init__(
-        self, provider: str, variable: str, open_model: Callable[[str], Model], prompt_bytes: int
-    ) -> None:
-        self._provider = provider
-        self._variable = variable
-        self._open_model = open_model
+    def __init__(self, http: aiohttp.ClientSession, wire: Wire, prompt_bytes: int) -> None:
+        self._http = http
+        self._wire = wire
         self._prompt_bytes = prompt_bytes
+        self._proxy = _proxy(wire.url)
 
     async def stream(
         self, name: str, turn: ExecuteTurnRequest
     ) -> AsyncGenerator[str | TurnResult, None]:
-        """Yield text as it arrives, then the turn. One attempt: the caller decides on another."""
-        reference = f"{self._provider}:{name}"
-        messages = to_model_messages(conversation(turn, self._prompt_bytes))
-        written: list[str] = []
-        chars = 0
+        """Yield text as it arrives, then the turn. One attempt: the caller decides on another.
+
+        What came in together leaves together, and nothing waits for more.
+        """
+        wire = self._wire
+        messages = conversation(turn, self._prompt_bytes)
+        reference = f"{wire.provider}:{name}"
+        answer, events = Answer(reference), EventReader()
         with self._telling(reference):
-            async with model_request_stream(
-                self._open_model(name),
-                messages,
-                model_settings=_settings(turn),
-                model_request_parameters=_parameters(turn),
-                instrument=False,
-            ) as response:
-                async for event in response:
-                    chars += _length(event)
-                    if chars > _STREAM_CHARS_MAX:
-                        raise ModelOutputTooLarge(reference, "characters", _STREAM_CHARS_MAX)
-                    if text := _text(event):
-                        written.append(text)
+            async with self._ask(wire.request(name, turn, messages)) as response:
+                while not answer.over and (received := await response.content.readany()):
+                    text = "".join([wire.read(e, answer) for e in events.feed(received)])
+                    if text:
                         yield text
-                result = to_result(reference, "".join(written), response.get())
+                await _ended(response)
+            result = answer.result(self._cost(answer))
         yield result
+
+    @asynccontextmanager
+    async def _ask(self, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open the response; leaving it before its end closes the connection."""
+        async with self._http.post(
+            self._wire.url,
+            # As a file: of plain bytes above a megabyte the client warns.
+            data=io.BytesIO(to_json(body)),
+            headers={**_HEADERS, **self._wire.headers},
+            proxy=self._proxy,
+            # The key is for this address only.
+            allow_redirects=False,
+        ) as response:
+            if response.status != _OK:
+                raise fault_of(await _error(response), response.status, response.headers)
+            yield response
+
+    def _cost(self, answer: Answer) -> int | None:
+        if answer.tokens is None:
+            return None
+        return cost_nano_usd(answer.tokens, answer.model, self._wire.provider, self._wire.url)
 
     @contextmanager
     def _telling(self, reference: str) -> Iterator[None]:
         try:
             yield
-        except ModelAPIError as error:
-            raise to_service_error(error, reference, self._variable) from error
-        except (
-            UnexpectedModelBehavior,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ) as error:
-            # The SDKs build their objects without checks, so that an answer of the wrong shape
-            # shows as any of these, wherever it is first used.
+        except Fault as fault:
+            raise to_service_error(fault, reference, self._wire.variable) from fault
+        except aiohttp.ClientError as error:
+            raise connection_lost(error, reference) from error
+        except ValueError as error:
             raise ModelOutputInvalid(reference, "the answer has the wrong shape") from error
 
 
-def to_model_messages(messages: Sequence[Message]) -> list[ModelMessage]:
-    """Return the conversation in pydantic-ai's terms; results of one turn go in one message."""
-    told: list[ModelMessage] = []
-    for message in messages:
-        if message.role == Message.ROLE_ASSISTANT:
-            told.append(ModelResponse(parts=_spoken(message)))
-            continue
-        part = _heard(message)
-        last = told[-1] if told else None
-        if isinstance(part, ToolReturnPart) and isinstance(last, ModelRequest):
-            last.parts = [*last.parts, part]
-        else:
-            told.append(ModelRequest(parts=[part]))
-    return told
+@asynccontextmanager
+async def open_http(config: Config) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the HTTP client of all providers; turns bound their own time, it bounds the rest."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=config.model_connections, ssl=_trust()),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=config.model_connect_timeout_s),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield session
 
 
-def _heard(message: Message) -> UserPromptPart | ToolReturnPart:
-    if message.role != Message.ROLE_TOOL:
-        return UserPromptPart(message.text)
-    return ToolReturnPart(
-        tool_name=message.tool,
-        content=message.text,
-        tool_call_id=message.model_call_id,
-        outcome="failed" if message.failed else "success",
-    )
+def _trust() -> ssl.SSLContext:
+    """Whom this machine trusts; macOS keeps that where OpenSSL does not look."""
+    if sys.platform == "darwin":
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context()
 
 
-def _spoken(message: Message) -> list[TextPart | ToolCallPart]:
-    text = [TextPart(message.text)] if message.text else []
-    calls = [ToolCallPart(c.tool, c.arguments.text, c.model_call_id) for c in message.tool_calls]
-    return [*text, *calls]
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for the address.
+
+    The client would find it too, but look for credentials of its own in the user's files as well.
+    """
+    parts = urlsplit(url)
+    proxies = getproxies()
+    if proxy_bypass(parts.netloc):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
-def _settings(turn: ExecuteTurnRequest) -> ModelSettings:
-    return ModelSettings(max_tokens=turn.max_output_tokens) if turn.max_output_tokens else {}
-
-
-def _parameters(turn: ExecuteTurnRequest) -> ModelRequestParameters:
-    system = instructions(turn)
-    return ModelRequestParameters(
-        function_tools=[
-            ToolDefinition(
-                name=tool.name,
-                description=tool.description,
-                parameters_json_schema=_schema(tool),
-            )
-            for tool in turn.tools
-        ],
-        instruction_parts=[InstructionPart(content=system)] if system else [],
-    )
-
-
-def _schema(tool: Tool) -> dict[str, Any]:
-    # In order, so that the prompt has the same bytes each turn and the provider can cache it.
-    return in_order(MessageToDict(tool.input_schema)) or {"type": "object", "properties": {}}
-
-
-def _text(event: ModelResponseStreamEvent) -> str:
-    match event:
-        case PartStartEvent(part=TextPart(content=text)):
-            return text
-        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-            return text
-        case _:
-            return ""
-
-
-def _length(event: ModelResponseStreamEvent) -> int:
-    match event:
-        case PartStartEvent(part=TextPart() | ThinkingPart() as part):
-            return len(part.content)
-        case PartStartEvent(part=ToolCallPart() as part):
-            return len(part.tool_name) + len(part.args_as_json_str())
-        case PartDeltaEvent(delta=TextPartDelta() | ThinkingPartDelta() as delta):
-            return len(delta.content_delta or "")
-        case PartDeltaEvent(delta=ToolCallPartDelta() as delta):
-            return len(delta.args_delta) if isinstance(delta.args_delta, str) else 0
-        case _:
-            return 0
-
-
-def to_result(reference: str, text: str, response: ModelResponse) -> TurnResult:
-    """Return the turn that a finished response holds."""
-    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    if response.finish_reason == "content_filter":
-        raise ModelRefused(reference, "the provider's content filter stopped the answer")
-    if response.finish_reason == "error":
-        raise ModelUnavailable(reference, "the provider broke the answer off")
-    if response.finish_reason == "tool_call" and not calls:
-        raise ModelOutputInvalid(reference, "it announces a tool call and makes none")
-    usage = response.usage
-    return TurnResult(
-        message=Message(
-            role=Message.ROLE_ASSISTANT,
-            text=text,
-            tool_calls=[
-                ToolCall(
-                    tool=call.tool_name,
-                    arguments=_arguments(call),
-                    model_call_id=call.tool_call_id,
-                )
-                for call in calls
-            ],
-        ),
-        usage=Usage(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cached_input_tokens=usage.cache_read_tokens,
-            cost_nano_usd=cost_nano_usd(response),
-        ),
-        model=response.model_name or "",
-    )
-
-
-def _arguments(call: ToolCallPart) -> Payload:
-    """What is no JSON object goes on as it is: the tool refuses it, and the model learns why."""
-    text = call.args if isinstance(call.args, str) and call.args else call.args_as_json_str()
+async def _error(response: aiohttp.ClientResponse) -> object:
+    """The error object in a response that is no answer, or nothing."""
+    body = b""
+    while len(body) < _ERROR_BYTES_MAX and (received := await response.content.readany()):
+        body += received
     try:
-        is_object = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    return Payload(content_type="application/json" if is_object else "text/plain", text=text)
+        found = from_json(body)
+    except ValueError:
+        return ""
+    return found.get("error", found) if isinstance(found, dict) else ""
+
+
+async def _ended(response: aiohttp.ClientResponse) -> None:
+    """Find the end of the response, for only then can its connection serve another turn."""
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(_END_S):
+            await response.content.readany()

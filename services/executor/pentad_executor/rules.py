@@ -5,9 +5,7 @@ read from the step's messages, for a rule's call carries the rule's name as `mod
 """
 
 import asyncio
-import math
-import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest, TurnResult
@@ -26,15 +24,12 @@ from pentad_executor.template import (
     to_json,
 )
 
-_PIECES_MAX = 4
 _INLINE_WORK_MAX = 16 * 1024
 """Bytes of input times patterns that are searched on the event loop; RE2 releases the
 interpreter's lock, so that more goes to a thread."""
 
 _FILLED_CHARS_MAX = 1024 * 1024
 """A placeholder may stand for 256 KiB, and a rule may name it a thousand times."""
-
-_WORD = re.compile(r"\S*\s*")
 
 
 class RulesModel:
@@ -43,14 +38,12 @@ class RulesModel:
     async def stream(
         self, name: str, turn: ExecuteTurnRequest
     ) -> AsyncGenerator[str | TurnResult, None]:
-        """Yield the firing rule's answer word by word, then the turn. It consumes no tokens."""
+        """Yield the turn, whose answer is there at once; it consumes no tokens."""
         patterns = sum(bool(rule.input_pattern) for rule in turn.agent.rules)
         if len(turn.input) * patterns > _INLINE_WORK_MAX:
             message = await asyncio.to_thread(decide, turn)
         else:
             message = decide(turn)
-        for piece in pieces(message.text):
-            yield piece
         yield TurnResult(message=message, usage=Usage(cost_nano_usd=0), model=name)
 
 
@@ -149,11 +142,3 @@ def _answer(line: Line, values: _Values) -> str:
     if not text.strip():
         raise TemplateError("its answer came out empty")
     return text
-
-
-def pieces(text: str) -> Iterator[str]:
-    """Cut a text between words, into as many pieces as make its stream a stream."""
-    words = [word for word in _WORD.findall(text) if word]
-    size = max(1, math.ceil(len(words) / _PIECES_MAX))
-    for start in range(0, len(words), size):
-        yield "".join(words[start : start + size])

@@ -1,4 +1,4 @@
-"""Anthropic's models: a real executor, the real client library, a server on loopback."""
+"""Anthropic's models: a real executor, a server on loopback that speaks as Anthropic does."""
 
 import json
 from collections.abc import AsyncIterator
@@ -34,7 +34,6 @@ async def test_text_is_streamed_and_usage_counts_cached_tokens_as_read(
     async with serving(open_executor, Answer(text="Good morning to you.")) as (executor, server):
         pieces, result = await executor.turn(llm_turn(MODEL, max_output_tokens=50))
 
-    assert len(pieces) > 1
     assert "".join(pieces) == result.message.text == "Good morning to you."
     assert result.model == "claude-haiku-4-5"
     assert (result.usage.input_tokens, result.usage.output_tokens) == (100, 20)

@@ -1,4 +1,4 @@
-"""OpenAI-compatible models: a real executor, the real client library, a server on loopback."""
+"""OpenAI-compatible models: a real executor, a server on loopback that speaks as OpenAI does."""
 
 import asyncio
 import json
@@ -57,7 +57,6 @@ async def test_text_arrives_piece_by_piece_and_then_as_a_turn(open_executor: Ope
     ):
         pieces, result = await executor.turn(llm_turn(text="How many?", max_output_tokens=99))
 
-    assert len(pieces) > 3
     assert "".join(pieces) == said
     assert result.message == Message(role=Message.ROLE_ASSISTANT, text=said)
     assert result.model == "gpt-4o-mini"
@@ -86,6 +85,27 @@ async def test_a_piece_is_passed_on_before_the_model_has_finished(
             first = await anext(responses)
 
     assert first.text_delta == "Wait"
+
+
+async def test_a_connection_serves_turn_after_turn(open_executor: OpenExecutor) -> None:
+    script = [Turn(text="one"), Turn(text="two"), Turn(text="three")]
+    async with playing(open_executor, *script) as (executor, server):
+        for _ in script:
+            await executor.turn(llm_turn())
+
+    assert len(server.requests) == len(script)
+    assert len(server.connections) == 1
+
+
+async def test_an_answer_counts_that_ends_before_its_response_does(
+    open_executor: OpenExecutor,
+) -> None:
+    chunk = '{"model": "m", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}'
+    async with playing(open_executor, Turn(raw=[chunk, "[DONE]"], hold=True)) as (executor, server):
+        _, result = await executor.turn(llm_turn())
+        await asyncio.wait_for(server.left.wait(), TIMEOUT_S)
+
+    assert result.message.text == "Hi"
 
 
 async def test_tool_calls_are_put_together_from_their_fragments(
@@ -143,7 +163,7 @@ async def test_an_endpoint_of_ones_own_needs_no_key_and_an_unknown_model_has_no_
     open_executor: OpenExecutor,
 ) -> None:
     async with open_openai_server([Turn(text="Hi")]) as server:
-        server.api_key = "none"
+        server.api_key = ""
         async with open_executor(openai_base_url=server.base_url) as executor:
             _, result = await executor.turn(llm_turn("openai:my-own-llama"))
 
@@ -190,6 +210,11 @@ async def test_a_wrong_key_is_said_to_be_wrong_and_never_shown(
         (Turn(status=429), "MODEL_RATE_LIMITED", Code.RESOURCE_EXHAUSTED),
         (Turn(status=408), "MODEL_UNAVAILABLE", Code.UNAVAILABLE),
         (Turn(status=500, error={"message": SECRET}), "MODEL_UNAVAILABLE", Code.UNAVAILABLE),
+        (
+            Turn(status=307, location="http://127.0.0.1:1/"),
+            "MODEL_REFUSED",
+            Code.FAILED_PRECONDITION,
+        ),
         (Turn(status=503), "MODEL_UNAVAILABLE", Code.UNAVAILABLE),
         (Turn(text="half", hang_up=True), "MODEL_UNAVAILABLE", Code.UNAVAILABLE),
         (
@@ -229,6 +254,10 @@ async def test_what_goes_wrong_has_its_reason(
         "[]",
         '{"choices": "x"}',
         '{"choices": [{"delta": {"content": 5}}]}',
+        '{"choices": [{"delta": "x"}]}',
+        '{"usage": {"prompt_tokens": "many"}}',
+        '{"usage": {"prompt_tokens": 1, "completion_tokens": -1}}',
+        '{"usage": {"prompt_tokens": 1e30, "completion_tokens": 1}}',
         '{"choices": [{"delta": {"tool_calls": "x"}}]}',
         '{"choices": [{"delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"}]}',
         '{"model": "m", "choices": [{"delta": {"content": "\\ud800"}, "finish_reason": "stop"}]}',

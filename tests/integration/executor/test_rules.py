@@ -24,10 +24,9 @@ async def test_a_step_of_rules_asks_for_its_tool_and_then_answers(
         said = [first.message, told("count", '{"n": 12}')]
         streamed, second = await executor.turn(rules_turn(RULES, "go", messages=said))
 
-    assert pieces == []
+    assert pieces == streamed == []
     assert first.message == asked("count", arguments='{"key":"tickets"}')
-    assert len(streamed) > 3
-    assert "".join(streamed) == second.message.text == "There are 12 of them, no more and no less."
+    assert second.message.text == "There are 12 of them, no more and no less."
     assert second.usage.cost_nano_usd == 0
     assert second.model == "clerk"
 
@@ -43,10 +42,10 @@ async def test_wrong_rules_are_the_callers_mistake(open_executor: OpenExecutor) 
 
 
 def test_without_keys_no_provider_library_is_loaded() -> None:
-    """They take a second or two, which an offline start is not to pay."""
+    """They take half a second, which an offline start is not to pay."""
     program = (
         "import sys, pentad_executor.app\n"
-        "print([m for m in ('openai', 'anthropic', 'pydantic_ai') if m in sys.modules])"
+        "print([m for m in ('aiohttp', 'genai_prices') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 

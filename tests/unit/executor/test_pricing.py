@@ -3,37 +3,33 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic_ai.messages import ModelResponse
-from pydantic_ai.usage import RequestUsage
 
-from pentad_executor.pricing import cost_nano_usd, to_nano_usd
+from pentad_executor.pricing import Tokens, cost_nano_usd, to_nano_usd
 
-
-def response(model: str, usage: RequestUsage) -> ModelResponse:
-    return ModelResponse(
-        parts=[],
-        model_name=model,
-        provider_name="openai",
-        provider_url="http://127.0.0.1:1/v1",
-        usage=usage,
-    )
+OWN = "http://127.0.0.1:1/v1/chat/completions"
+TOKENS = Tokens(input=100, cached=40, output=20)
+LISTED = 60 * 150 + 40 * 75 + 20 * 600
+"""gpt-4o-mini: 0.15, cached 0.075 and 0.60 dollars per million tokens."""
 
 
-def test_a_known_model_costs_what_the_list_says_also_behind_ones_own_address() -> None:
-    """gpt-4o-mini: 0.15, cached 0.075 and 0.60 dollars per million tokens."""
-    usage = RequestUsage(input_tokens=100, cache_read_tokens=40, output_tokens=20)
-
-    assert cost_nano_usd(response("gpt-4o-mini", usage)) == 60 * 150 + 40 * 75 + 20 * 600
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1/chat/completions", OWN])
+def test_a_known_model_costs_what_the_list_says_also_behind_ones_own_address(url: str) -> None:
+    assert cost_nano_usd(TOKENS, "gpt-4o-mini", "openai", url) == LISTED
 
 
 def test_a_model_without_a_price_has_no_cost() -> None:
-    assert cost_nano_usd(response("my-own-llama", RequestUsage(input_tokens=1))) is None
+    assert cost_nano_usd(Tokens(input=1, output=0), "my-own-llama", "openai", OWN) is None
 
 
-def test_a_turn_without_usage_has_no_cost() -> None:
-    usage = RequestUsage(unmeasured_requests=1)
+def test_tokens_that_cannot_be_right_have_no_cost() -> None:
+    assert cost_nano_usd(Tokens(1, 0, cached=2), "gpt-4o-mini", "openai", OWN) is None
 
-    assert cost_nano_usd(response("gpt-4o-mini", usage)) is None
+
+def test_a_resellers_address_has_the_resellers_prices() -> None:
+    reseller = "https://openrouter.ai/api/v1/chat/completions"
+
+    assert cost_nano_usd(TOKENS, "anthropic/claude-3.5-haiku", "openai", reseller) is not None
+    assert cost_nano_usd(TOKENS, "anthropic/claude-3.5-haiku", "openai", OWN) is None
 
 
 @pytest.mark.parametrize(
