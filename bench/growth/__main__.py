@@ -63,8 +63,8 @@ def _arguments() -> argparse.Namespace:
     curves = f"of {every} (all)"
     add("--curves", type=_names, default=every, metavar="NAME,…", help=curves)
     add("--most", type=_most, default=100_000, help="leave out larger cases (100000)")
-    add("--rounds", type=whole_number, default=3, help="turns of each suite at each point (3)")
-    add("--seconds", type=float, default=2.0, help="length of a turn (2)")
+    add("--rounds", type=whole_number, default=6, help="turns of each suite at each point (6)")
+    add("--seconds", type=float, default=1.0, help="length of a turn (1)")
     add("--in-flight", type=whole_number, default=16, help="runs in flight (16)")
     late = "points that would come later than after so many are left out (9)"
     add("--minutes", type=float, default=9.0, help=late)

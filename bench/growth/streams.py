@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 8
 _OPENED_AT_ONCE = 16
-_OPENING_S = 120.0
+_OPENING_S = 180.0
 """For all of them together; longer means that the suite cannot hold so many."""
 _OPEN_S = 3600.0
 _AGAIN = (

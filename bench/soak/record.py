@@ -13,6 +13,10 @@ from bench.soak.trend import Trend, trend
 _FILLS_UP = 1 / 3
 """The part of a soak in which whatever fills up once may fill up."""
 
+_FEW = (1.5, 8.0, 2.0)
+"""Megabytes, open files and threads that a process may gain and still be flat: connections come of
+age after five minutes, and one that is replaced may linger on each hop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -27,10 +31,7 @@ class Record:
     def grows(self) -> bool:
         """Tell whether a process grows that keeps nothing: memory, open files or threads."""
         return any(
-            own.grows
-            for process in self._processes()
-            if not _stores(process)
-            for own in self._trends(process)
+            _grows(self._trends(process)) for process in self._processes() if not _stores(process)
         )
 
     def table(self) -> Iterator[str]:
@@ -112,7 +113,11 @@ def _from_to(first: int, last: int) -> str:
 def _verdict(process: str, trends: Sequence[Trend]) -> str:
     if _stores(process):
         return ""
-    return "GROWS" if any(own.grows for own in trends) else "flat"
+    return "GROWS" if _grows(trends) else "flat"
+
+
+def _grows(trends: Sequence[Trend]) -> bool:
+    return any(own.grows(few) for own, few in zip(trends, _FEW, strict=True))
 
 
 def _stores(process: str) -> bool:

@@ -12,9 +12,6 @@ _SURE = 2.0
 _LITTLE = 0.01
 """Growth over what was looked at, as a part of the mean, that is none: a page here and there."""
 
-_FEW = 1.5
-"""Likewise, in units of what is measured: one thread, one file, a megabyte and a half."""
-
 _FEWEST = 4
 
 
@@ -29,11 +26,10 @@ class Trend:
     over: float
     """What the line gains from the first value to the last."""
 
-    @property
-    def grows(self) -> bool:
-        """Whether it does, beyond all doubt."""
+    def grows(self, few: float) -> bool:
+        """Tell whether it does, beyond all doubt and by more than a few of what is measured."""
         surely = self.per_hour > self.noise_per_hour
-        return surely and self.over > max(_FEW, _LITTLE * abs(self.mean))
+        return surely and self.over > max(few, _LITTLE * abs(self.mean))
 
 
 def trend(at_s: Sequence[float], values: Sequence[float]) -> Trend:

@@ -40,6 +40,10 @@ class Waits:
         for wait in tuple(self._waits):
             wait.interrupt(error())
 
+    def close(self) -> None:
+        """Let go of the timer, which may be set for long after the last wait has ended."""
+        self._set_timer(math.inf)
+
     def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()

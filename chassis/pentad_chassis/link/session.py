@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -27,7 +28,9 @@ class Session:
         self._stream = stream
         self._peer = peer
         self._outbox = Outbox(ConnectRequest)
-        self._waits = Waits(self._overdue)
+        # Not a method: a cycle would keep the stream, and what gRPC holds for it, until the
+        # collector goes over old objects, while a new link is opened every few seconds.
+        self._waits = Waits(partial(_overdue, peer))
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._retired = False
@@ -73,6 +76,7 @@ class Session:
             writing.cancel()
             for call in self._calls.values():
                 call.fail(self._lost())
+            self._waits.close()
             await asyncio.gather(writing, return_exceptions=True)
 
     async def _read(self, leave: Callable[[], None]) -> None:
@@ -106,7 +110,8 @@ class Session:
         error.unsaid = True
         return error
 
-    def _overdue(self) -> DeadlineExceeded:
-        error = DeadlineExceeded(f"{self._peer}: Deadline Exceeded", peer=self._peer)
-        error.unsaid = True
-        return error
+
+def _overdue(peer: str) -> DeadlineExceeded:
+    error = DeadlineExceeded(f"{peer}: Deadline Exceeded", peer=peer)
+    error.unsaid = True
+    return error
