@@ -68,8 +68,8 @@ def _arguments() -> argparse.Namespace:
     add("--in-flight", type=whole_number, default=16, help="runs in flight (16)")
     late = "points that would come later than after so many are left out (9)"
     add("--minutes", type=float, default=9.0, help=late)
-    add("--calls", type=whole_number, default=200, help="tool calls of the long run (200)")
-    add("--tokens", type=_most, default=200_000, help="that they return in all (200000)")
+    add("--calls", type=whole_number, default=250, help="tool calls of the long run (250)")
+    add("--tokens", type=_most, default=250_000, help="that they return in all (250000)")
     add("--figures", type=Path, metavar="FOLDER", help="where to draw a figure (nowhere)")
     earlier = "measure nothing, and show an earlier result"
     add("--from", type=Path, metavar="FILE", dest="earlier", help=earlier)

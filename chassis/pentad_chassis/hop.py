@@ -1,5 +1,6 @@
 """What every call to one peer shares: breaker, retry budget, deadline and a span an attempt."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +21,7 @@ from pentad_chassis.policy import RetryBudget
 from pentad_chassis.semconv import RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME
 from pentad_chassis.status import from_grpc
 from pentad_chassis.telemetry import Telemetry, fail, traceparent
+from pentad_chassis.waits import is_cancelled
 
 _JITTER = wait_random_exponential(multiplier=policy.BACKOFF_S, max=policy.BACKOFF_MAX_S)
 _PATIENCE_S = 1.0
@@ -208,7 +210,8 @@ class Attempt:
     def failed(self, error: BaseException) -> BaseException:
         """The call ended with `error`; return what its caller is to see."""
         if isinstance(error, grpc.aio.AioRpcError):
-            error = from_grpc(error, self._hop.peer)
+            own = asyncio.CancelledError() if is_cancelled() else None
+            error = own or from_grpc(error, self._hop.peer)
         if not self._answered:
             # A stream cut later may have met its connection's age; that is no sign of illness.
             hurried = isinstance(error, DeadlineExceeded) and not self._patient

@@ -9,6 +9,15 @@ from typing import Any, Self
 from pentad_chassis.errors import ServiceError
 
 
+def is_cancelled() -> bool:
+    """Whether the current task was cancelled, and has not come to that yet.
+
+    gRPC loses a cancellation that meets a call which has just failed, and it does not come again.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Waits:
     """Ends waits at their deadlines, with one timer for all of them.
 

@@ -12,6 +12,7 @@ from pentad.chassis.v1.link_service_pb2_grpc import LinkServiceStub
 from pentad_chassis.link.session import Session
 from pentad_chassis.metadata import Metadata
 from pentad_chassis.telemetry import Telemetry
+from pentad_chassis.waits import is_cancelled
 
 if TYPE_CHECKING:
     from pentad.chassis.v1.link_service_pb2_grpc import LinkServiceAsyncStub
@@ -98,6 +99,8 @@ class Links:
         except TimeoutError:
             return _AGAIN_S
         except grpc.aio.AioRpcError as error:
+            if is_cancelled():
+                raise asyncio.CancelledError from error
             return _DEAF_S if error.code() in _REFUSALS else _AGAIN_S
         if not isinstance(hello, ConnectResponse) or hello.go_away:
             stream.cancel()

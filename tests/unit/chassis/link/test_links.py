@@ -207,6 +207,32 @@ async def test_a_peer_that_is_away_or_silent_is_asked_again(
         await peer.used_until(lambda: len(peer.sessions) == 1)
 
 
+class Failing:
+    """A stream that fails at the moment at which its reader is cancelled, as gRPC tells it."""
+
+    async def read(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise failure(grpc.StatusCode.UNAVAILABLE) from None
+
+    def cancel(self) -> bool:
+        return True
+
+
+async def test_a_stop_that_meets_a_failure_is_a_stop() -> None:
+    peer = Peer()
+    peer.connect = Failing
+    keeping = asyncio.create_task(peer.links.keep())
+    await peer.used_until(lambda: len(peer.streams) == 1)
+    await asyncio.sleep(0)
+
+    keeping.cancel()
+    done, _ = await asyncio.wait([keeping], timeout=10.0)
+
+    assert done == {keeping}
+
+
 async def test_a_link_whose_other_end_is_slow_is_passed_over() -> None:
     async with kept(Peer(2)) as peer:
         await peer.used_until(lambda: len(peer.sessions) == 2)
