@@ -7,3 +7,7 @@ import os
 os.environ.setdefault(
     "GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
 )
+
+# Whoever starts a process forks, and gRPC would first wait for all of its own threads, at times for
+# ever. It need not: what is forked here becomes another program at once.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
