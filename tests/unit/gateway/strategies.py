@@ -1,4 +1,4 @@
-"""Hypothesis strategies for any message, read off its descriptor."""
+"""Hypothesis strategies: any message, read off its descriptor, and specs that are right."""
 
 from typing import Any, TypeVar
 
@@ -56,3 +56,24 @@ def _fill(draw: st.DrawFn, message: Message, field: Any, depth: int) -> None:
         held = getattr(message, field.name)
         held.CopyFrom(draw(messages(type(held), depth - 1)))
         held.SetInParent()
+
+
+def name(pattern: str) -> st.SearchStrategy[str]:
+    """Names that a pattern allows."""
+    return st.from_regex(pattern, fullmatch=True)
+
+
+@st.composite
+def valid_specs(draw: st.DrawFn) -> dict[str, Any]:
+    """Specs of runs, as JSON, with nothing wrong about them."""
+    performer = draw(
+        st.fixed_dictionaries({"agent": name("[a-z][a-z0-9-]{0,62}")})
+        | st.fixed_dictionaries({"capability": name("[a-z][a-z0-9._-]{0,62}")})
+    )
+    text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+    names = draw(st.lists(name("[a-z][a-z0-9_]{0,31}"), min_size=1, max_size=5, unique=True))
+    steps = [{"name": step, "input": draw(text)} for step in names]
+    workflows: list[dict[str, Any]] = [{}, {"simple": {}}, {"multiStep": {"steps": steps}}]
+    workflow = draw(st.sampled_from(workflows))
+    session = draw(st.just("") | name("[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"))
+    return {**performer, **workflow, "input": draw(text), "sessionId": session}

@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.gateway.strategies import messages
+from unit.gateway.strategies import messages, valid_specs
 
 from pentad.gateway.v1.agent_service_pb2 import (
     CreateAgentRequest,
@@ -364,25 +364,6 @@ def test_no_number_of_violations_makes_the_answer_too_large() -> None:
     assert len(error.violations) == 20
     assert int(error.metadata["violations"]) > 9000
     assert len(to_grpc(error)[2][0][1]) < 4 * KIB
-
-
-def name(pattern: str) -> st.SearchStrategy[str]:
-    return st.from_regex(pattern, fullmatch=True)
-
-
-@st.composite
-def valid_specs(draw: st.DrawFn) -> dict[str, Any]:
-    performer = draw(
-        st.fixed_dictionaries({"agent": name("[a-z][a-z0-9-]{0,62}")})
-        | st.fixed_dictionaries({"capability": name("[a-z][a-z0-9._-]{0,62}")})
-    )
-    text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
-    names = draw(st.lists(name("[a-z][a-z0-9_]{0,31}"), min_size=1, max_size=5, unique=True))
-    steps = [{"name": step, "input": draw(text)} for step in names]
-    workflows: list[dict[str, Any]] = [{}, {"simple": {}}, {"multiStep": {"steps": steps}}]
-    workflow = draw(st.sampled_from(workflows))
-    session = draw(st.just("") | name("[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"))
-    return {**performer, **workflow, "input": draw(text), "sessionId": session}
 
 
 @given(valid_specs())
