@@ -63,7 +63,7 @@ def parse(description: str | None, words: Sequence[str] | None = None) -> Argume
     add("--via", choices=sorted(VIA), default="execute", help=f"{via} (execute)")
     add("--figures", type=Path, metavar="FOLDER", help="where to draw figures (nowhere)")
     earlier = "measure nothing, and show an earlier result"
-    add("--from", type=_file, metavar="FILE", dest="earlier", help=earlier)
+    add("--from", type=existing_file, metavar="FILE", dest="earlier", help=earlier)
     return Arguments(**vars(parser.parse_args(words)))
 
 
@@ -110,14 +110,15 @@ def whole_number(text: str, most: int = 1000) -> int:
 
 
 def _seconds(text: str) -> float:
-    return _real(text, _SECONDS_MIN, _SECONDS_MAX)
+    return real_number(text, _SECONDS_MIN, _SECONDS_MAX)
 
 
 def _minutes(text: str) -> float:
-    return _real(text, _MINUTES_MIN, _MINUTES_MAX)
+    return real_number(text, _MINUTES_MIN, _MINUTES_MAX)
 
 
-def _real(text: str, least: float, most: float) -> float:
+def real_number(text: str, least: float, most: float) -> float:
+    """Read a number from the command line, or raise the error that argparse tells."""
     try:
         number = float(text)
     except ValueError:
@@ -127,7 +128,8 @@ def _real(text: str, least: float, most: float) -> float:
     return number
 
 
-def _file(text: str) -> Path:
+def existing_file(text: str) -> Path:
+    """Read the path of a file that is there, or raise the error that argparse tells."""
     if not (path := Path(text)).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return path

@@ -11,9 +11,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from bench.arguments import whole_number
+from bench.arguments import existing_file, real_number, whole_number
 from bench.command import carried_out
 from bench.growth.measure import Plan, measure_growth
 from bench.growth.points import Book
@@ -64,15 +65,20 @@ def _arguments() -> argparse.Namespace:
     add("--curves", type=_names, default=every, metavar="NAME,…", help=curves)
     add("--most", type=_most, default=100_000, help="leave out larger cases (100000)")
     add("--rounds", type=whole_number, default=6, help="turns of each suite at each point (6)")
-    add("--seconds", type=float, default=1.0, help="length of a turn (1)")
+    add(
+        "--seconds",
+        type=partial(real_number, least=0.1, most=60.0),
+        default=1.0,
+        help="length of a turn (1)",
+    )
     add("--in-flight", type=whole_number, default=16, help="runs in flight (16)")
     late = "points that would come later than after so many are left out (9)"
-    add("--minutes", type=float, default=9.0, help=late)
+    add("--minutes", type=partial(real_number, least=0.1, most=120.0), default=9.0, help=late)
     add("--calls", type=whole_number, default=250, help="tool calls of the long run (250)")
     add("--tokens", type=_most, default=250_000, help="that they return in all (250000)")
     add("--figures", type=Path, metavar="FOLDER", help="where to draw a figure (nowhere)")
     earlier = "measure nothing, and show an earlier result"
-    add("--from", type=Path, metavar="FILE", dest="earlier", help=earlier)
+    add("--from", type=existing_file, metavar="FILE", dest="earlier", help=earlier)
     return parser.parse_args()
 
 
@@ -80,7 +86,9 @@ def _names(text: str) -> Sequence[str]:
     names = text.split(",")
     for name in names:
         if name not in KINDS and name != _TURNS:
-            raise argparse.ArgumentTypeError(f"there is no curve {name!r}")
+            raise argparse.ArgumentTypeError(
+                f"there is no curve {name!r}; give some of {', '.join((*KINDS, _TURNS))}"
+            )
     return names
 
 

@@ -10,9 +10,10 @@ fills up once fills up then. Exits 1 when a process but the store grows. Needs L
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
-from bench.arguments import whole_number
+from bench.arguments import existing_file, real_number, whole_number
 from bench.command import carried_out
 from bench.plots.drawing import SOAK, draw
 from bench.site import OUT
@@ -42,12 +43,27 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     add = parser.add_argument
     add("--seconds", type=_seconds, default=600, help="how long (600)")
-    add("--share", type=float, default=0.5, help="load, as a part of the most (0.5)")
-    add("--every", type=float, default=5.0, help="seconds between two readings (5)")
-    add("--keep", type=float, default=60.0, help="seconds that what has ended is kept (60)")
+    add(
+        "--share",
+        type=partial(real_number, least=0.05, most=1.0),
+        default=0.5,
+        help="load, as a part of the most (0.5)",
+    )
+    add(
+        "--every",
+        type=partial(real_number, least=0.5, most=600.0),
+        default=5.0,
+        help="seconds between two readings (5)",
+    )
+    add(
+        "--keep",
+        type=partial(real_number, least=1.0, most=3600.0),
+        default=60.0,
+        help="seconds that what has ended is kept (60)",
+    )
     add("--figures", type=Path, metavar="FOLDER", help="where to draw a figure (nowhere)")
     earlier = "measure nothing, and show an earlier result"
-    add("--from", type=Path, metavar="FILE", dest="earlier", help=earlier)
+    add("--from", type=existing_file, metavar="FILE", dest="earlier", help=earlier)
     return parser.parse_args()
 
 
