@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from pentad.state.v1 import agent_pb2 as pentad_dot_state_dot_v1_dot_agent__pb2
+from pentad.state.v1 import budget_pb2 as pentad_dot_state_dot_v1_dot_budget__pb2
 from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__pb2
 from pentad.state.v1 import tool_pb2 as pentad_dot_state_dot_v1_dot_tool__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pentad/executor/v1/executor_service.proto\x12\x12pentad.executor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\"*\n\nStepOutput\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"\x86\x03\n\x12\x45xecuteTurnRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12%\n\x05\x61gent\x18\x03 \x01(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x04 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12)\n\x07history\x18\x05 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x11\n\trun_input\x18\x06 \x01(\t\x12\x35\n\rearlier_steps\x18\x07 \x03(\x0b\x32\x1e.pentad.executor.v1.StepOutput\x12\r\n\x05input\x18\x08 \x01(\t\x12*\n\x08messages\x18\t \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x19\n\x11max_output_tokens\x18\n \x01(\x05\x12*\n\x07timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x0c \x01(\x05\"\x81\x01\n\nTurnResult\x12)\n\x07message\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\nfrom_cache\x18\x04 \x01(\x08\"e\n\x13\x45xecuteTurnResponse\x12\x14\n\ntext_delta\x18\x01 \x01(\tH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.pentad.executor.v1.TurnResultH\x00\x42\x06\n\x04kind2x\n\x0f\x45xecutorService\x12\x65\n\x0b\x45xecuteTurn\x12&.pentad.executor.v1.ExecuteTurnRequest\x1a\'.pentad.executor.v1.ExecuteTurnResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pentad/executor/v1/executor_service.proto\x12\x12pentad.executor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1cpentad/state/v1/budget.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1apentad/state/v1/tool.proto\"*\n\nStepOutput\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"\xb2\x03\n\x12\x45xecuteTurnRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12%\n\x05\x61gent\x18\x03 \x01(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x04 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12)\n\x07history\x18\x05 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x11\n\trun_input\x18\x06 \x01(\t\x12\x35\n\rearlier_steps\x18\x07 \x03(\x0b\x32\x1e.pentad.executor.v1.StepOutput\x12\r\n\x05input\x18\x08 \x01(\t\x12*\n\x08messages\x18\t \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x19\n\x11max_output_tokens\x18\n \x01(\x05\x12*\n\x07timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x0c \x01(\x05\x12*\n\x08\x61\x63\x63ounts\x18\r \x03(\x0b\x32\x18.pentad.state.v1.Account\"\xb6\x01\n\nTurnResult\x12)\n\x07message\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x12\n\nfrom_cache\x18\x04 \x01(\x08\x12\x33\n\texhausted\x18\x05 \x01(\x0b\x32 .pentad.state.v1.BudgetExhausted\"e\n\x13\x45xecuteTurnResponse\x12\x14\n\ntext_delta\x18\x01 \x01(\tH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.pentad.executor.v1.TurnResultH\x00\x42\x06\n\x04kind2x\n\x0f\x45xecutorService\x12\x65\n\x0b\x45xecuteTurn\x12&.pentad.executor.v1.ExecuteTurnRequest\x1a\'.pentad.executor.v1.ExecuteTurnResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +38,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTORSERVICE'].methods_by_name['ExecuteTurn']._loaded_options = None
   _globals['_EXECUTORSERVICE'].methods_by_name['ExecuteTurn']._serialized_options = b'\220\002\001'
-  _globals['_STEPOUTPUT']._serialized_start=185
-  _globals['_STEPOUTPUT']._serialized_end=227
-  _globals['_EXECUTETURNREQUEST']._serialized_start=230
-  _globals['_EXECUTETURNREQUEST']._serialized_end=620
-  _globals['_TURNRESULT']._serialized_start=623
-  _globals['_TURNRESULT']._serialized_end=752
-  _globals['_EXECUTETURNRESPONSE']._serialized_start=754
-  _globals['_EXECUTETURNRESPONSE']._serialized_end=855
-  _globals['_EXECUTORSERVICE']._serialized_start=857
-  _globals['_EXECUTORSERVICE']._serialized_end=977
+  _globals['_STEPOUTPUT']._serialized_start=215
+  _globals['_STEPOUTPUT']._serialized_end=257
+  _globals['_EXECUTETURNREQUEST']._serialized_start=260
+  _globals['_EXECUTETURNREQUEST']._serialized_end=694
+  _globals['_TURNRESULT']._serialized_start=697
+  _globals['_TURNRESULT']._serialized_end=879
+  _globals['_EXECUTETURNRESPONSE']._serialized_start=881
+  _globals['_EXECUTETURNRESPONSE']._serialized_end=982
+  _globals['_EXECUTORSERVICE']._serialized_start=984
+  _globals['_EXECUTORSERVICE']._serialized_end=1104
 # @@protoc_insertion_point(module_scope)

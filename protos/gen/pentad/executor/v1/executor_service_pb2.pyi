@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from pentad.state.v1 import agent_pb2 as _agent_pb2
+from pentad.state.v1 import budget_pb2 as _budget_pb2
 from pentad.state.v1 import message_pb2 as _message_pb2
 from pentad.state.v1 import tool_pb2 as _tool_pb2
 import builtins as _builtins
@@ -66,6 +67,7 @@ class ExecuteTurnRequest(_message.Message):
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
     TURN_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner of the run."""
     run_id: _builtins.str
@@ -102,6 +104,10 @@ class ExecuteTurnRequest(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """Time for the model's answer."""
 
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.Account]:
+        """What the turn counts against."""
+
     def __init__(
         self,
         *,
@@ -117,10 +123,11 @@ class ExecuteTurnRequest(_message.Message):
         max_output_tokens: _builtins.int = ...,
         timeout: _duration_pb2.Duration | None = ...,
         turn: _builtins.int = ...,
+        accounts: _abc.Iterable[_budget_pb2.Account] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "earlier_steps", b"earlier_steps", "history", b"history", "input", b"input", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "run_id", b"run_id", "run_input", b"run_input", "tenant", b"tenant", "timeout", b"timeout", "tools", b"tools", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "agent", b"agent", "earlier_steps", b"earlier_steps", "history", b"history", "input", b"input", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "run_id", b"run_id", "run_input", b"run_input", "tenant", b"tenant", "timeout", b"timeout", "tools", b"tools", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,6 +143,7 @@ class TurnResult(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     FROM_CACHE_FIELD_NUMBER: _builtins.int
+    EXHAUSTED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """The model that answered, as its provider names it."""
     from_cache: _builtins.bool
@@ -148,6 +156,10 @@ class TurnResult(_message.Message):
     def usage(self) -> _message_pb2.Usage:
         """What the turn consumed."""
 
+    @_builtins.property
+    def exhausted(self) -> _budget_pb2.BudgetExhausted:
+        """The message may be cut off: it has as many tokens as this budget had left."""
+
     def __init__(
         self,
         *,
@@ -155,10 +167,11 @@ class TurnResult(_message.Message):
         usage: _message_pb2.Usage | None = ...,
         model: _builtins.str = ...,
         from_cache: _builtins.bool = ...,
+        exhausted: _budget_pb2.BudgetExhausted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exhausted", b"exhausted", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_cache", b"from_cache", "message", b"message", "model", b"model", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exhausted", b"exhausted", "from_cache", b"from_cache", "message", b"message", "model", b"model", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

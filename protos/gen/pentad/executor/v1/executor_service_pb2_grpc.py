@@ -28,7 +28,8 @@ if _version_not_supported:
 class ExecutorServiceStub:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     def __init__(self, channel):
@@ -47,7 +48,8 @@ class ExecutorServiceStub:
 class ExecutorServiceServicer:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     def ExecuteTurn(self, request, context):
@@ -56,7 +58,8 @@ class ExecutorServiceServicer:
         answer is streamed likewise, and no model is called.
 
         Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
-        MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
+        MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, MODEL_PRICE_UNKNOWN,
+        RULES_INVALID, BUDGET_EXHAUSTED, BUDGET_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +84,8 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
 class ExecutorService:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     @staticmethod

@@ -29,7 +29,8 @@ GRPC_VERSION: str
 class ExecutorServiceStub:
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     @_typing.overload
@@ -42,14 +43,16 @@ class ExecutorServiceStub:
     answer is streamed likewise, and no model is called.
 
     Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
-    MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
+    MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, MODEL_PRICE_UNKNOWN,
+    RULES_INVALID, BUDGET_EXHAUSTED, BUDGET_BUSY.
     """
 
 @_typing.type_check_only
 class ExecutorServiceAsyncStub(ExecutorServiceStub):
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -59,13 +62,15 @@ class ExecutorServiceAsyncStub(ExecutorServiceStub):
     answer is streamed likewise, and no model is called.
 
     Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
-    MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
+    MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, MODEL_PRICE_UNKNOWN,
+    RULES_INVALID, BUDGET_EXHAUSTED, BUDGET_BUSY.
     """
 
 class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
     """ExecutorService performs agents' turns. It remembers nothing between calls and
     has no side effects: all a turn depends on is in its request. Answers that an
-    agent's `response_cache` gives again are kept in the state service.
+    agent's `response_cache` gives again are kept in the state service, and so is what
+    turns may spend and did.
     """
 
     @_abc_1.abstractmethod
@@ -79,7 +84,8 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         answer is streamed likewise, and no model is called.
 
         Errors: MODEL_UNKNOWN, MODEL_NOT_CONFIGURED, MODEL_REFUSED, MODEL_UNAVAILABLE,
-        MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, RULES_INVALID.
+        MODEL_RATE_LIMITED, MODEL_OUTPUT_INVALID, MODEL_OUTPUT_TOO_LARGE, MODEL_PRICE_UNKNOWN,
+        RULES_INVALID, BUDGET_EXHAUSTED, BUDGET_BUSY.
         """
 
 def add_ExecutorServiceServicer_to_server(servicer: ExecutorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from pentad.state.v1 import event_pb2 as pentad_dot_state_dot_v1_dot_event__pb2
 from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/gateway/v1/run_service.proto\x12\x11pentad.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/event.proto\x1a\x19pentad/state/v1/run.proto\"N\n\x10\x43reateRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"m\n\x11\x45xecuteRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\"<\n\x12\x45xecuteRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"/\n\x0eTailRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"9\n\x0fTailRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"L\n\x0eWaitRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x0fWaitRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"3\n\x0eGetRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"}\n\x0fListRunsRequest\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x10ListRunsResponse\x12\"\n\x04runs\x18\x01 \x03(\x0b\x32\x14.pentad.state.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fPauseRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x10PauseRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"x\n\x10ResumeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x04 \x01(\t\"6\n\x11ResumeRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\xbd\x06\n\nRunService\x12[\n\tCreateRun\x12#.pentad.gateway.v1.CreateRunRequest\x1a$.pentad.gateway.v1.CreateRunResponse\"\x03\x90\x02\x02\x12`\n\nExecuteRun\x12$.pentad.gateway.v1.ExecuteRunRequest\x1a%.pentad.gateway.v1.ExecuteRunResponse\"\x03\x90\x02\x02\x30\x01\x12W\n\x07TailRun\x12!.pentad.gateway.v1.TailRunRequest\x1a\".pentad.gateway.v1.TailRunResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\x07WaitRun\x12!.pentad.gateway.v1.WaitRunRequest\x1a\".pentad.gateway.v1.WaitRunResponse\"\x03\x90\x02\x01\x12R\n\x06GetRun\x12 .pentad.gateway.v1.GetRunRequest\x1a!.pentad.gateway.v1.GetRunResponse\"\x03\x90\x02\x01\x12X\n\x08ListRuns\x12\".pentad.gateway.v1.ListRunsRequest\x1a#.pentad.gateway.v1.ListRunsResponse\"\x03\x90\x02\x01\x12X\n\x08PauseRun\x12\".pentad.gateway.v1.PauseRunRequest\x1a#.pentad.gateway.v1.PauseRunResponse\"\x03\x90\x02\x02\x12[\n\tResumeRun\x12#.pentad.gateway.v1.ResumeRunRequest\x1a$.pentad.gateway.v1.ResumeRunResponse\"\x03\x90\x02\x02\x12[\n\tCancelRun\x12#.pentad.gateway.v1.CancelRunRequest\x1a$.pentad.gateway.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#pentad/gateway/v1/run_service.proto\x12\x11pentad.gateway.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bpentad/state/v1/event.proto\x1a\x19pentad/state/v1/run.proto\"N\n\x10\x43reateRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"m\n\x11\x45xecuteRunRequest\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x03 \x01(\x08\"<\n\x12\x45xecuteRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"X\n\x0e\x46orkRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61t_seq\x18\x02 \x01(\x03\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\"4\n\x0f\x46orkRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"/\n\x0eTailRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"9\n\x0fTailRunResponse\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.pentad.state.v1.Event\"L\n\x0eWaitRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\x0fWaitRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"\x1f\n\rGetRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"3\n\x0eGetRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"}\n\x0fListRunsRequest\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"O\n\x10ListRunsResponse\x12\"\n\x04runs\x18\x01 \x03(\x0b\x32\x14.pentad.state.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x0fPauseRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"5\n\x10PauseRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"x\n\x10ResumeRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x0bsettlements\x18\x03 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x04 \x01(\t\"6\n\x11ResumeRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"2\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\x94\x07\n\nRunService\x12[\n\tCreateRun\x12#.pentad.gateway.v1.CreateRunRequest\x1a$.pentad.gateway.v1.CreateRunResponse\"\x03\x90\x02\x02\x12`\n\nExecuteRun\x12$.pentad.gateway.v1.ExecuteRunRequest\x1a%.pentad.gateway.v1.ExecuteRunResponse\"\x03\x90\x02\x02\x30\x01\x12U\n\x07\x46orkRun\x12!.pentad.gateway.v1.ForkRunRequest\x1a\".pentad.gateway.v1.ForkRunResponse\"\x03\x90\x02\x02\x12W\n\x07TailRun\x12!.pentad.gateway.v1.TailRunRequest\x1a\".pentad.gateway.v1.TailRunResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\x07WaitRun\x12!.pentad.gateway.v1.WaitRunRequest\x1a\".pentad.gateway.v1.WaitRunResponse\"\x03\x90\x02\x01\x12R\n\x06GetRun\x12 .pentad.gateway.v1.GetRunRequest\x1a!.pentad.gateway.v1.GetRunResponse\"\x03\x90\x02\x01\x12X\n\x08ListRuns\x12\".pentad.gateway.v1.ListRunsRequest\x1a#.pentad.gateway.v1.ListRunsResponse\"\x03\x90\x02\x01\x12X\n\x08PauseRun\x12\".pentad.gateway.v1.PauseRunRequest\x1a#.pentad.gateway.v1.PauseRunResponse\"\x03\x90\x02\x02\x12[\n\tResumeRun\x12#.pentad.gateway.v1.ResumeRunRequest\x1a$.pentad.gateway.v1.ResumeRunResponse\"\x03\x90\x02\x02\x12[\n\tCancelRun\x12#.pentad.gateway.v1.CancelRunRequest\x1a$.pentad.gateway.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSERVICE'].methods_by_name['CreateRun']._serialized_options = b'\220\002\002'
   _globals['_RUNSERVICE'].methods_by_name['ExecuteRun']._loaded_options = None
   _globals['_RUNSERVICE'].methods_by_name['ExecuteRun']._serialized_options = b'\220\002\002'
+  _globals['_RUNSERVICE'].methods_by_name['ForkRun']._loaded_options = None
+  _globals['_RUNSERVICE'].methods_by_name['ForkRun']._serialized_options = b'\220\002\002'
   _globals['_RUNSERVICE'].methods_by_name['TailRun']._loaded_options = None
   _globals['_RUNSERVICE'].methods_by_name['TailRun']._serialized_options = b'\220\002\001'
   _globals['_RUNSERVICE'].methods_by_name['WaitRun']._loaded_options = None
@@ -60,34 +62,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTERUNREQUEST']._serialized_end=391
   _globals['_EXECUTERUNRESPONSE']._serialized_start=393
   _globals['_EXECUTERUNRESPONSE']._serialized_end=453
-  _globals['_TAILRUNREQUEST']._serialized_start=455
-  _globals['_TAILRUNREQUEST']._serialized_end=502
-  _globals['_TAILRUNRESPONSE']._serialized_start=504
-  _globals['_TAILRUNRESPONSE']._serialized_end=561
-  _globals['_WAITRUNREQUEST']._serialized_start=563
-  _globals['_WAITRUNREQUEST']._serialized_end=639
-  _globals['_WAITRUNRESPONSE']._serialized_start=641
-  _globals['_WAITRUNRESPONSE']._serialized_end=693
-  _globals['_GETRUNREQUEST']._serialized_start=695
-  _globals['_GETRUNREQUEST']._serialized_end=726
-  _globals['_GETRUNRESPONSE']._serialized_start=728
-  _globals['_GETRUNRESPONSE']._serialized_end=779
-  _globals['_LISTRUNSREQUEST']._serialized_start=781
-  _globals['_LISTRUNSREQUEST']._serialized_end=906
-  _globals['_LISTRUNSRESPONSE']._serialized_start=908
-  _globals['_LISTRUNSRESPONSE']._serialized_end=987
-  _globals['_PAUSERUNREQUEST']._serialized_start=989
-  _globals['_PAUSERUNREQUEST']._serialized_end=1038
-  _globals['_PAUSERUNRESPONSE']._serialized_start=1040
-  _globals['_PAUSERUNRESPONSE']._serialized_end=1093
-  _globals['_RESUMERUNREQUEST']._serialized_start=1095
-  _globals['_RESUMERUNREQUEST']._serialized_end=1215
-  _globals['_RESUMERUNRESPONSE']._serialized_start=1217
-  _globals['_RESUMERUNRESPONSE']._serialized_end=1271
-  _globals['_CANCELRUNREQUEST']._serialized_start=1273
-  _globals['_CANCELRUNREQUEST']._serialized_end=1323
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1325
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1379
-  _globals['_RUNSERVICE']._serialized_start=1382
-  _globals['_RUNSERVICE']._serialized_end=2211
+  _globals['_FORKRUNREQUEST']._serialized_start=455
+  _globals['_FORKRUNREQUEST']._serialized_end=543
+  _globals['_FORKRUNRESPONSE']._serialized_start=545
+  _globals['_FORKRUNRESPONSE']._serialized_end=597
+  _globals['_TAILRUNREQUEST']._serialized_start=599
+  _globals['_TAILRUNREQUEST']._serialized_end=646
+  _globals['_TAILRUNRESPONSE']._serialized_start=648
+  _globals['_TAILRUNRESPONSE']._serialized_end=705
+  _globals['_WAITRUNREQUEST']._serialized_start=707
+  _globals['_WAITRUNREQUEST']._serialized_end=783
+  _globals['_WAITRUNRESPONSE']._serialized_start=785
+  _globals['_WAITRUNRESPONSE']._serialized_end=837
+  _globals['_GETRUNREQUEST']._serialized_start=839
+  _globals['_GETRUNREQUEST']._serialized_end=870
+  _globals['_GETRUNRESPONSE']._serialized_start=872
+  _globals['_GETRUNRESPONSE']._serialized_end=923
+  _globals['_LISTRUNSREQUEST']._serialized_start=925
+  _globals['_LISTRUNSREQUEST']._serialized_end=1050
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1052
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1131
+  _globals['_PAUSERUNREQUEST']._serialized_start=1133
+  _globals['_PAUSERUNREQUEST']._serialized_end=1182
+  _globals['_PAUSERUNRESPONSE']._serialized_start=1184
+  _globals['_PAUSERUNRESPONSE']._serialized_end=1237
+  _globals['_RESUMERUNREQUEST']._serialized_start=1239
+  _globals['_RESUMERUNREQUEST']._serialized_end=1359
+  _globals['_RESUMERUNRESPONSE']._serialized_start=1361
+  _globals['_RESUMERUNRESPONSE']._serialized_end=1415
+  _globals['_CANCELRUNREQUEST']._serialized_start=1417
+  _globals['_CANCELRUNREQUEST']._serialized_end=1467
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1469
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1523
+  _globals['_RUNSERVICE']._serialized_start=1526
+  _globals['_RUNSERVICE']._serialized_end=2442
 # @@protoc_insertion_point(module_scope)

@@ -48,6 +48,11 @@ class RunServiceStub:
                 request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunRequest.SerializeToString,
                 response_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunResponse.FromString,
                 _registered_method=True)
+        self.ForkRun = channel.unary_unary(
+                '/pentad.gateway.v1.RunService/ForkRun',
+                request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunResponse.FromString,
+                _registered_method=True)
         self.TailRun = channel.unary_stream(
                 '/pentad.gateway.v1.RunService/TailRun',
                 request_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.TailRunRequest.SerializeToString,
@@ -97,7 +102,8 @@ class RunServiceServicer:
         ends with an answer, a failure that says why, or a cancel.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+        WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +115,22 @@ class RunServiceServicer:
         `request_id` to be able to repeat the call.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+        WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkRun(self, request, context):
+        """ForkRun begins a run with another one's events up to a place, and has it go on from
+        there by itself. What was begun there and had not ended is begun anew; tools that the
+        fork calls act again. A run with a session needs a new one for its fork, which begins
+        with what the other run saw.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END,
+        SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED,
+        PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +216,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.ExecuteRun,
                     request_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunRequest.FromString,
                     response_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunResponse.SerializeToString,
+            ),
+            'ForkRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkRun,
+                    request_deserializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunRequest.FromString,
+                    response_serializer=pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunResponse.SerializeToString,
             ),
             'TailRun': grpc.unary_stream_rpc_method_handler(
                     servicer.TailRun,
@@ -290,6 +316,33 @@ class RunService:
             '/pentad.gateway.v1.RunService/ExecuteRun',
             pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunRequest.SerializeToString,
             pentad_dot_gateway_dot_v1_dot_run__service__pb2.ExecuteRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.gateway.v1.RunService/ForkRun',
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunRequest.SerializeToString,
+            pentad_dot_gateway_dot_v1_dot_run__service__pb2.ForkRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,8 @@ class RunServiceStub:
     ends with an answer, a failure that says why, or a cancel.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+    WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
     """
     ExecuteRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
@@ -50,7 +51,18 @@ class RunServiceStub:
     `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+    WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
+    """
+    ForkRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ForkRunRequest, _run_service_pb2.ForkRunResponse]
+    """ForkRun begins a run with another one's events up to a place, and has it go on from
+    there by itself. What was begun there and had not ended is begun anew; tools that the
+    fork calls act again. A run with a session needs a new one for its fork, which begins
+    with what the other run saw.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END,
+    SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED,
+    PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     TailRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.TailRunRequest, _run_service_pb2.TailRunResponse]
     """TailRun streams a run's events from a cursor until the run ends, without gap
@@ -107,7 +119,8 @@ class RunServiceAsyncStub(RunServiceStub):
     ends with an answer, a failure that says why, or a cancel.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+    WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
     """
     ExecuteRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.ExecuteRunRequest, _run_service_pb2.ExecuteRunResponse]  # type: ignore[assignment]
     """ExecuteRun is CreateRun and TailRun in one call. A caller that leaves does not
@@ -115,7 +128,18 @@ class RunServiceAsyncStub(RunServiceStub):
     `request_id` to be able to repeat the call.
 
     Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+    WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
+    """
+    ForkRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ForkRunRequest, _run_service_pb2.ForkRunResponse]  # type: ignore[assignment]
+    """ForkRun begins a run with another one's events up to a place, and has it go on from
+    there by itself. What was begun there and had not ended is begun anew; tools that the
+    fork calls act again. A run with a session needs a new one for its fork, which begins
+    with what the other run saw.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END,
+    SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED,
+    PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
     """
     TailRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.TailRunRequest, _run_service_pb2.TailRunResponse]  # type: ignore[assignment]
     """TailRun streams a run's events from a cursor until the run ends, without gap
@@ -175,7 +199,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         ends with an answer, a failure that says why, or a cancel.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+        WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
         """
 
     @_abc_1.abstractmethod
@@ -189,7 +214,24 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         `request_id` to be able to repeat the call.
 
         Errors: REQUEST_INVALID, AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
+        WORKFLOW_NOT_FOUND, WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY.
+        """
+
+    @_abc_1.abstractmethod
+    def ForkRun(
+        self,
+        request: _run_service_pb2.ForkRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ForkRunResponse, _abc.Awaitable[_run_service_pb2.ForkRunResponse]]:
+        """ForkRun begins a run with another one's events up to a place, and has it go on from
+        there by itself. What was begun there and had not ended is begun anew; tools that the
+        fork calls act again. A run with a session needs a new one for its fork, which begins
+        with what the other run saw.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END,
+        SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED,
+        PAYLOAD_TOO_LARGE, SCHEDULE_FULL.
         """
 
     @_abc_1.abstractmethod

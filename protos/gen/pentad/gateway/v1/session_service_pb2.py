@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pentad.state.v1 import session_pb2 as pentad_dot_state_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'pentad/gateway/v1/session_service.proto\x12\x11pentad.gateway.v1\x1a\x1dpentad/state/v1/session.proto\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13ListMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListMessagesResponse\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.pentad.state.v1.SessionMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse2\xa5\x03\n\x0eSessionService\x12^\n\nGetSession\x12$.pentad.gateway.v1.GetSessionRequest\x1a%.pentad.gateway.v1.GetSessionResponse\"\x03\x90\x02\x01\x12\x64\n\x0cListSessions\x12&.pentad.gateway.v1.ListSessionsRequest\x1a\'.pentad.gateway.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12\x64\n\x0cListMessages\x12&.pentad.gateway.v1.ListMessagesRequest\x1a\'.pentad.gateway.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12g\n\rDeleteSession\x12\'.pentad.gateway.v1.DeleteSessionRequest\x1a(.pentad.gateway.v1.DeleteSessionResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'pentad/gateway/v1/session_service.proto\x12\x11pentad.gateway.v1\x1a\x1dpentad/state/v1/session.proto\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x13ListMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14ListMessagesResponse\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.pentad.state.v1.SessionMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61t_seq\x18\x02 \x01(\x03\x12\x16\n\x0enew_session_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"@\n\x13\x46orkSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse2\x88\x04\n\x0eSessionService\x12^\n\nGetSession\x12$.pentad.gateway.v1.GetSessionRequest\x1a%.pentad.gateway.v1.GetSessionResponse\"\x03\x90\x02\x01\x12\x64\n\x0cListSessions\x12&.pentad.gateway.v1.ListSessionsRequest\x1a\'.pentad.gateway.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12\x64\n\x0cListMessages\x12&.pentad.gateway.v1.ListMessagesRequest\x1a\'.pentad.gateway.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12\x61\n\x0b\x46orkSession\x12%.pentad.gateway.v1.ForkSessionRequest\x1a&.pentad.gateway.v1.ForkSessionResponse\"\x03\x90\x02\x02\x12g\n\rDeleteSession\x12\'.pentad.gateway.v1.DeleteSessionRequest\x1a(.pentad.gateway.v1.DeleteSessionResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSERVICE'].methods_by_name['ListSessions']._serialized_options = b'\220\002\001'
   _globals['_SESSIONSERVICE'].methods_by_name['ListMessages']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
+  _globals['_SESSIONSERVICE'].methods_by_name['ForkSession']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['ForkSession']._serialized_options = b'\220\002\002'
   _globals['_SESSIONSERVICE'].methods_by_name['DeleteSession']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['DeleteSession']._serialized_options = b'\220\002\002'
   _globals['_GETSESSIONREQUEST']._serialized_start=93
@@ -52,10 +54,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESREQUEST']._serialized_end=434
   _globals['_LISTMESSAGESRESPONSE']._serialized_start=436
   _globals['_LISTMESSAGESRESPONSE']._serialized_end=534
-  _globals['_DELETESESSIONREQUEST']._serialized_start=536
-  _globals['_DELETESESSIONREQUEST']._serialized_end=578
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=580
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=603
-  _globals['_SESSIONSERVICE']._serialized_start=606
-  _globals['_SESSIONSERVICE']._serialized_end=1027
+  _globals['_FORKSESSIONREQUEST']._serialized_start=536
+  _globals['_FORKSESSIONREQUEST']._serialized_end=636
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=638
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=702
+  _globals['_DELETESESSIONREQUEST']._serialized_start=704
+  _globals['_DELETESESSIONREQUEST']._serialized_end=746
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=748
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=771
+  _globals['_SESSIONSERVICE']._serialized_start=774
+  _globals['_SESSIONSERVICE']._serialized_end=1294
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     def __init__(self, channel):
@@ -51,6 +51,11 @@ class SessionServiceStub:
                 request_serializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.ForkSession = channel.unary_unary(
+                '/pentad.gateway.v1.SessionService/ForkSession',
+                request_serializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
+                _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/pentad.gateway.v1.SessionService/DeleteSession',
                 request_serializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.DeleteSessionRequest.SerializeToString,
@@ -59,8 +64,8 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     def GetSession(self, request, context):
@@ -90,8 +95,20 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkSession(self, request, context):
+        """ForkSession begins a session with the messages of another one up to a place; they keep
+        their places. Repeating it with the same `request_id` changes nothing.
+
+        Errors: REQUEST_INVALID, SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+        PAYLOAD_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSession(self, request, context):
-        """DeleteSession forgets a session and its messages.
+        """DeleteSession forgets a session and its messages. A run that is active in it goes on,
+        and begins it anew with what it adds.
 
         Errors: REQUEST_INVALID.
         """
@@ -117,6 +134,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesRequest.FromString,
                     response_serializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesResponse.SerializeToString,
             ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionRequest.FromString,
+                    response_serializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionResponse.SerializeToString,
+            ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
                     request_deserializer=pentad_dot_gateway_dot_v1_dot_session__service__pb2.DeleteSessionRequest.FromString,
@@ -131,8 +153,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     @staticmethod
@@ -206,6 +228,33 @@ class SessionService:
             '/pentad.gateway.v1.SessionService/ListMessages',
             pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesRequest.SerializeToString,
             pentad_dot_gateway_dot_v1_dot_session__service__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.gateway.v1.SessionService/ForkSession',
+            pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+            pentad_dot_gateway_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

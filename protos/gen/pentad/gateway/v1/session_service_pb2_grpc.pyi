@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     @_typing.overload
@@ -50,16 +50,24 @@ class SessionServiceStub:
 
     Errors: REQUEST_INVALID, SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
+    ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
+    """ForkSession begins a session with the messages of another one up to a place; they keep
+    their places. Repeating it with the same `request_id` changes nothing.
+
+    Errors: REQUEST_INVALID, SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+    PAYLOAD_TOO_LARGE.
+    """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
-    """DeleteSession forgets a session and its messages.
+    """DeleteSession forgets a session and its messages. A run that is active in it goes on,
+    and begins it anew with what it adds.
 
     Errors: REQUEST_INVALID.
     """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -78,15 +86,23 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     Errors: REQUEST_INVALID, SESSION_NOT_FOUND, INVALID_PAGE_TOKEN.
     """
+    ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
+    """ForkSession begins a session with the messages of another one up to a place; they keep
+    their places. Repeating it with the same `request_id` changes nothing.
+
+    Errors: REQUEST_INVALID, SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+    PAYLOAD_TOO_LARGE.
+    """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
-    """DeleteSession forgets a session and its messages.
+    """DeleteSession forgets a session and its messages. A run that is active in it goes on,
+    and begins it anew with what it adds.
 
     Errors: REQUEST_INVALID.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SessionService reads conversations; runs write them. Keys and REQUEST_INVALID are
-    as in RunService.
+    """SessionService reads conversations; runs write them, one at a time. Keys and
+    REQUEST_INVALID are as in RunService.
     """
 
     @_abc_1.abstractmethod
@@ -123,12 +139,26 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ForkSession(
+        self,
+        request: _session_service_pb2.ForkSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ForkSessionResponse, _abc.Awaitable[_session_service_pb2.ForkSessionResponse]]:
+        """ForkSession begins a session with the messages of another one up to a place; they keep
+        their places. Repeating it with the same `request_id` changes nothing.
+
+        Errors: REQUEST_INVALID, SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+        PAYLOAD_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteSession(
         self,
         request: _session_service_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.DeleteSessionResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]]:
-        """DeleteSession forgets a session and its messages.
+        """DeleteSession forgets a session and its messages. A run that is active in it goes on,
+        and begins it anew with what it adds.
 
         Errors: REQUEST_INVALID.
         """

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
+from pentad.state.v1 import workflow_pb2 as pentad_dot_state_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1pentad/orchestrator/v1/orchestrator_service.proto\x12\x16pentad.orchestrator.v1\x1a\x19pentad/state/v1/run.proto\"^\n\x10\x43reateRunRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"B\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\xe3\x01\n\x13OrchestratorService\x12\x65\n\tCreateRun\x12(.pentad.orchestrator.v1.CreateRunRequest\x1a).pentad.orchestrator.v1.CreateRunResponse\"\x03\x90\x02\x02\x12\x65\n\tCancelRun\x12(.pentad.orchestrator.v1.CancelRunRequest\x1a).pentad.orchestrator.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1pentad/orchestrator/v1/orchestrator_service.proto\x12\x16pentad.orchestrator.v1\x1a\x19pentad/state/v1/run.proto\x1a\x1epentad/state/v1/workflow.proto\"^\n\x10\x43reateRunRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"6\n\x11\x43reateRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"h\n\x0e\x46orkRunRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61t_seq\x18\x03 \x01(\x03\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\"4\n\x0f\x46orkRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run\"S\n\x14\x43heckWorkflowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.pentad.state.v1.WorkflowSpec\"M\n\x15\x43heckWorkflowResponse\x12\x34\n\x07missing\x18\x01 \x03(\x0b\x32#.pentad.orchestrator.v1.MissingName\"1\n\x0bMissingName\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"B\n\x10\x43\x61ncelRunRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"6\n\x11\x43\x61ncelRunResponse\x12!\n\x03run\x18\x01 \x01(\x0b\x32\x14.pentad.state.v1.Run2\xb7\x03\n\x13OrchestratorService\x12\x65\n\tCreateRun\x12(.pentad.orchestrator.v1.CreateRunRequest\x1a).pentad.orchestrator.v1.CreateRunResponse\"\x03\x90\x02\x02\x12_\n\x07\x46orkRun\x12&.pentad.orchestrator.v1.ForkRunRequest\x1a\'.pentad.orchestrator.v1.ForkRunResponse\"\x03\x90\x02\x02\x12q\n\rCheckWorkflow\x12,.pentad.orchestrator.v1.CheckWorkflowRequest\x1a-.pentad.orchestrator.v1.CheckWorkflowResponse\"\x03\x90\x02\x01\x12\x65\n\tCancelRun\x12(.pentad.orchestrator.v1.CancelRunRequest\x1a).pentad.orchestrator.v1.CancelRunResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORCHESTRATORSERVICE'].methods_by_name['CreateRun']._loaded_options = None
   _globals['_ORCHESTRATORSERVICE'].methods_by_name['CreateRun']._serialized_options = b'\220\002\002'
+  _globals['_ORCHESTRATORSERVICE'].methods_by_name['ForkRun']._loaded_options = None
+  _globals['_ORCHESTRATORSERVICE'].methods_by_name['ForkRun']._serialized_options = b'\220\002\002'
+  _globals['_ORCHESTRATORSERVICE'].methods_by_name['CheckWorkflow']._loaded_options = None
+  _globals['_ORCHESTRATORSERVICE'].methods_by_name['CheckWorkflow']._serialized_options = b'\220\002\001'
   _globals['_ORCHESTRATORSERVICE'].methods_by_name['CancelRun']._loaded_options = None
   _globals['_ORCHESTRATORSERVICE'].methods_by_name['CancelRun']._serialized_options = b'\220\002\002'
-  _globals['_CREATERUNREQUEST']._serialized_start=104
-  _globals['_CREATERUNREQUEST']._serialized_end=198
-  _globals['_CREATERUNRESPONSE']._serialized_start=200
-  _globals['_CREATERUNRESPONSE']._serialized_end=254
-  _globals['_CANCELRUNREQUEST']._serialized_start=256
-  _globals['_CANCELRUNREQUEST']._serialized_end=322
-  _globals['_CANCELRUNRESPONSE']._serialized_start=324
-  _globals['_CANCELRUNRESPONSE']._serialized_end=378
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=381
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=608
+  _globals['_CREATERUNREQUEST']._serialized_start=136
+  _globals['_CREATERUNREQUEST']._serialized_end=230
+  _globals['_CREATERUNRESPONSE']._serialized_start=232
+  _globals['_CREATERUNRESPONSE']._serialized_end=286
+  _globals['_FORKRUNREQUEST']._serialized_start=288
+  _globals['_FORKRUNREQUEST']._serialized_end=392
+  _globals['_FORKRUNRESPONSE']._serialized_start=394
+  _globals['_FORKRUNRESPONSE']._serialized_end=446
+  _globals['_CHECKWORKFLOWREQUEST']._serialized_start=448
+  _globals['_CHECKWORKFLOWREQUEST']._serialized_end=531
+  _globals['_CHECKWORKFLOWRESPONSE']._serialized_start=533
+  _globals['_CHECKWORKFLOWRESPONSE']._serialized_end=610
+  _globals['_MISSINGNAME']._serialized_start=612
+  _globals['_MISSINGNAME']._serialized_end=661
+  _globals['_CANCELRUNREQUEST']._serialized_start=663
+  _globals['_CANCELRUNREQUEST']._serialized_end=729
+  _globals['_CANCELRUNRESPONSE']._serialized_start=731
+  _globals['_CANCELRUNRESPONSE']._serialized_end=785
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=788
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=1227
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,16 @@ class OrchestratorServiceStub:
                 request_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunRequest.SerializeToString,
                 response_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunResponse.FromString,
                 _registered_method=True)
+        self.ForkRun = channel.unary_unary(
+                '/pentad.orchestrator.v1.OrchestratorService/ForkRun',
+                request_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunResponse.FromString,
+                _registered_method=True)
+        self.CheckWorkflow = channel.unary_unary(
+                '/pentad.orchestrator.v1.OrchestratorService/CheckWorkflow',
+                request_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowRequest.SerializeToString,
+                response_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/pentad.orchestrator.v1.OrchestratorService/CancelRun',
                 request_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CancelRunRequest.SerializeToString,
@@ -56,8 +66,33 @@ class OrchestratorServiceServicer:
         returns; the run goes on by itself. Repeating it with the same `request_id`
         and `spec` returns the run it first created.
 
-        Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+        Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND, WORKFLOW_NOT_FOUND,
+        WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+        STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkRun(self, request, context):
+        """ForkRun records a run that begins with another one's events up to a place, and forks
+        its session if it has one. Repeating it with the same `request_id` and the same wish
+        returns the run it first created.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END, SESSION_NOT_FOUND,
+        MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+        SCHEDULE_FULL, STORE_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckWorkflow(self, request, context):
+        """CheckWorkflow returns what a workflow names, and those that it names, and that does
+        not exist.
+
+        Errors: STORE_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +115,16 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.CreateRun,
                     request_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunRequest.FromString,
                     response_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunResponse.SerializeToString,
+            ),
+            'ForkRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkRun,
+                    request_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunRequest.FromString,
+                    response_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunResponse.SerializeToString,
+            ),
+            'CheckWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckWorkflow,
+                    request_deserializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowRequest.FromString,
+                    response_serializer=pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowResponse.SerializeToString,
             ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
@@ -115,6 +160,60 @@ class OrchestratorService:
             '/pentad.orchestrator.v1.OrchestratorService/CreateRun',
             pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunRequest.SerializeToString,
             pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CreateRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.orchestrator.v1.OrchestratorService/ForkRun',
+            pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunRequest.SerializeToString,
+            pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.ForkRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.orchestrator.v1.OrchestratorService/CheckWorkflow',
+            pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowRequest.SerializeToString,
+            pentad_dot_orchestrator_dot_v1_dot_orchestrator__service__pb2.CheckWorkflowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,8 +38,25 @@ class OrchestratorServiceStub:
     returns; the run goes on by itself. Repeating it with the same `request_id`
     and `spec` returns the run it first created.
 
-    Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+    Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND, WORKFLOW_NOT_FOUND,
+    WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+    STORE_UNAVAILABLE.
+    """
+    ForkRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ForkRunRequest, _orchestrator_service_pb2.ForkRunResponse]
+    """ForkRun records a run that begins with another one's events up to a place, and forks
+    its session if it has one. Repeating it with the same `request_id` and the same wish
+    returns the run it first created.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END, SESSION_NOT_FOUND,
+    MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+    SCHEDULE_FULL, STORE_UNAVAILABLE.
+    """
+    CheckWorkflow: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CheckWorkflowRequest, _orchestrator_service_pb2.CheckWorkflowResponse]
+    """CheckWorkflow returns what a workflow names, and those that it names, and that does
+    not exist.
+
+    Errors: STORE_UNAVAILABLE.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]
     """CancelRun records that a run is to end, and makes its owner end it. A run that
@@ -58,8 +75,25 @@ class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     returns; the run goes on by itself. Repeating it with the same `request_id`
     and `spec` returns the run it first created.
 
-    Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-    REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+    Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND, WORKFLOW_NOT_FOUND,
+    WORKFLOW_INVALID, TOO_MANY_AGENTS,
+    WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+    STORE_UNAVAILABLE.
+    """
+    ForkRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.ForkRunRequest, _orchestrator_service_pb2.ForkRunResponse]  # type: ignore[assignment]
+    """ForkRun records a run that begins with another one's events up to a place, and forks
+    its session if it has one. Repeating it with the same `request_id` and the same wish
+    returns the run it first created.
+
+    Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END, SESSION_NOT_FOUND,
+    MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+    SCHEDULE_FULL, STORE_UNAVAILABLE.
+    """
+    CheckWorkflow: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CheckWorkflowRequest, _orchestrator_service_pb2.CheckWorkflowResponse]  # type: ignore[assignment]
+    """CheckWorkflow returns what a workflow names, and those that it names, and that does
+    not exist.
+
+    Errors: STORE_UNAVAILABLE.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_orchestrator_service_pb2.CancelRunRequest, _orchestrator_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """CancelRun records that a run is to end, and makes its owner end it. A run that
@@ -81,8 +115,37 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         returns; the run goes on by itself. Repeating it with the same `request_id`
         and `spec` returns the run it first created.
 
-        Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND,
-        REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE.
+        Errors: AGENT_NOT_FOUND, CAPABILITY_NOT_FOUND, TOOL_NOT_FOUND, WORKFLOW_NOT_FOUND,
+        WORKFLOW_INVALID, TOO_MANY_AGENTS,
+        WEBHOOK_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+        STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ForkRun(
+        self,
+        request: _orchestrator_service_pb2.ForkRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_service_pb2.ForkRunResponse, _abc.Awaitable[_orchestrator_service_pb2.ForkRunResponse]]:
+        """ForkRun records a run that begins with another one's events up to a place, and forks
+        its session if it has one. Repeating it with the same `request_id` and the same wish
+        returns the run it first created.
+
+        Errors: REQUEST_INVALID, RUN_NOT_FOUND, EVENT_NOT_FOUND, FORK_AT_END, SESSION_NOT_FOUND,
+        MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+        SCHEDULE_FULL, STORE_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckWorkflow(
+        self,
+        request: _orchestrator_service_pb2.CheckWorkflowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_service_pb2.CheckWorkflowResponse, _abc.Awaitable[_orchestrator_service_pb2.CheckWorkflowResponse]]:
+        """CheckWorkflow returns what a workflow names, and those that it names, and that does
+        not exist.
+
+        Errors: STORE_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod

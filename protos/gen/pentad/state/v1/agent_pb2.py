@@ -25,25 +25,29 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from pentad.state.v1 import approval_policy_pb2 as pentad_dot_state_dot_v1_dot_approval__policy__pb2
+from pentad.state.v1 import budget_pb2 as pentad_dot_state_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/agent.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n\x06Limits\x12\x11\n\tmax_turns\x18\x01 \x01(\x05\x12\x16\n\x0emax_tool_calls\x18\x02 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\x03 \x01(\x05\x12,\n\twall_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cturn_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"D\n\x08RuleCall\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12*\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x98\x01\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rinput_pattern\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x03(\t\x12\x15\n\rafter_failure\x18\x04 \x01(\t\x12)\n\x04\x63\x61ll\x18\x05 \x01(\x0b\x32\x19.pentad.state.v1.RuleCallH\x00\x12\x10\n\x06\x61nswer\x18\x06 \x01(\tH\x00\x42\x08\n\x06\x61\x63tion\"7\n\rResponseCache\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9a\x03\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0cinstructions\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.pentad.state.v1.Limits\x12$\n\x05rules\x18\t \x03(\x0b\x32\x15.pentad.state.v1.Rule\x12)\n\x07routing\x18\x0c \x01(\x0e\x32\x18.pentad.state.v1.Routing\x12\x36\n\x0eresponse_cache\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.ResponseCache\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa3\x01\n\x07Routing\x12\x17\n\x13ROUTING_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUTING_ROUND_ROBIN\x10\x01\x12\x16\n\x12ROUTING_LEAST_BUSY\x10\x02\x12\x14\n\x10ROUTING_WEIGHTED\x10\x03\x12\x1c\n\x18ROUTING_SESSION_AFFINITY\x10\x04\x12\x1a\n\x16ROUTING_NEAREST_REGION\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/agent.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%pentad/state/v1/approval_policy.proto\x1a\x1cpentad/state/v1/budget.proto\"\xc2\x01\n\x06Limits\x12\x11\n\tmax_turns\x18\x01 \x01(\x05\x12\x16\n\x0emax_tool_calls\x18\x02 \x01(\x05\x12\x19\n\x11max_output_tokens\x18\x03 \x01(\x05\x12,\n\twall_time\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cturn_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bmax_repeats\x18\x06 \x01(\x05\"D\n\x08RuleCall\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12*\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x98\x01\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rinput_pattern\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x03(\t\x12\x15\n\rafter_failure\x18\x04 \x01(\t\x12)\n\x04\x63\x61ll\x18\x05 \x01(\x0b\x32\x19.pentad.state.v1.RuleCallH\x00\x12\x10\n\x06\x61nswer\x18\x06 \x01(\tH\x00\x42\x08\n\x06\x61\x63tion\"7\n\rResponseCache\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x0cToolApproval\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12/\n\x06policy\x18\x02 \x01(\x0b\x32\x1f.pentad.state.v1.ApprovalPolicy\"\x85\x04\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x14\n\x0cinstructions\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x07 \x03(\t\x12\'\n\x06limits\x18\x08 \x01(\x0b\x32\x17.pentad.state.v1.Limits\x12$\n\x05rules\x18\t \x03(\x0b\x32\x15.pentad.state.v1.Rule\x12)\n\x07routing\x18\x0c \x01(\x0e\x32\x18.pentad.state.v1.Routing\x12\x36\n\x0eresponse_cache\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.ResponseCache\x12\x30\n\tapprovals\x18\x0e \x03(\x0b\x32\x1d.pentad.state.v1.ToolApproval\x12\x0e\n\x06\x61gents\x18\x0f \x03(\t\x12\'\n\x06\x62udget\x18\x10 \x01(\x0b\x32\x17.pentad.state.v1.Budget\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa3\x01\n\x07Routing\x12\x17\n\x13ROUTING_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUTING_ROUND_ROBIN\x10\x01\x12\x16\n\x12ROUTING_LEAST_BUSY\x10\x02\x12\x14\n\x10ROUTING_WEIGHTED\x10\x03\x12\x1c\n\x18ROUTING_SESSION_AFFINITY\x10\x04\x12\x1a\n\x16ROUTING_NEAREST_REGION\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pentad.state.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROUTING']._serialized_start=1015
-  _globals['_ROUTING']._serialized_end=1178
-  _globals['_LIMITS']._serialized_start=144
-  _globals['_LIMITS']._serialized_end=317
-  _globals['_RULECALL']._serialized_start=319
-  _globals['_RULECALL']._serialized_end=387
-  _globals['_RULE']._serialized_start=390
-  _globals['_RULE']._serialized_end=542
-  _globals['_RESPONSECACHE']._serialized_start=544
-  _globals['_RESPONSECACHE']._serialized_end=599
-  _globals['_AGENT']._serialized_start=602
-  _globals['_AGENT']._serialized_end=1012
+  _globals['_ROUTING']._serialized_start=1291
+  _globals['_ROUTING']._serialized_end=1454
+  _globals['_LIMITS']._serialized_start=213
+  _globals['_LIMITS']._serialized_end=407
+  _globals['_RULECALL']._serialized_start=409
+  _globals['_RULECALL']._serialized_end=477
+  _globals['_RULE']._serialized_start=480
+  _globals['_RULE']._serialized_end=632
+  _globals['_RESPONSECACHE']._serialized_start=634
+  _globals['_RESPONSECACHE']._serialized_end=689
+  _globals['_TOOLAPPROVAL']._serialized_start=691
+  _globals['_TOOLAPPROVAL']._serialized_end=768
+  _globals['_AGENT']._serialized_start=771
+  _globals['_AGENT']._serialized_end=1288
 # @@protoc_insertion_point(module_scope)

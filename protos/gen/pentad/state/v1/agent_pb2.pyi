@@ -11,6 +11,8 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from pentad.state.v1 import approval_policy_pb2 as _approval_policy_pb2
+from pentad.state.v1 import budget_pb2 as _budget_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -71,12 +73,17 @@ class Limits(_message.Message):
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     WALL_TIME_FIELD_NUMBER: _builtins.int
     TURN_TIMEOUT_FIELD_NUMBER: _builtins.int
+    MAX_REPEATS_FIELD_NUMBER: _builtins.int
     max_turns: _builtins.int
     """Model turns in the whole run; default 50, at most 1000."""
     max_tool_calls: _builtins.int
     """Tool calls in the whole run; default 200, at most 10000."""
     max_output_tokens: _builtins.int
     """Tokens a model may write in one turn; default is the provider's."""
+    max_repeats: _builtins.int
+    """Turns in a row that repeat the tool calls of the turn before them and get the same
+    results; then the run ends with NO_PROGRESS. Default 5, at most 100.
+    """
     @_builtins.property
     def wall_time(self) -> _duration_pb2.Duration:
         """Time from the run's creation, or from its `start_time`, to its end, not counting
@@ -95,10 +102,11 @@ class Limits(_message.Message):
         max_output_tokens: _builtins.int = ...,
         wall_time: _duration_pb2.Duration | None = ...,
         turn_timeout: _duration_pb2.Duration | None = ...,
+        max_repeats: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["turn_timeout", b"turn_timeout", "wall_time", b"wall_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_output_tokens", b"max_output_tokens", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "turn_timeout", b"turn_timeout", "wall_time", b"wall_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_output_tokens", b"max_output_tokens", "max_repeats", b"max_repeats", "max_tool_calls", b"max_tool_calls", "max_turns", b"max_turns", "turn_timeout", b"turn_timeout", "wall_time", b"wall_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,6 +228,34 @@ class ResponseCache(_message.Message):
 Global___ResponseCache: _TypeAlias = ResponseCache  # noqa: Y015
 
 @_typing.final
+class ToolApproval(_message.Message):
+    """ToolApproval has a person agree before an agent calls a tool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOOL_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    tool: _builtins.str
+    """Name of one of the agent's tools, or `*` for each of them that is not named."""
+    @_builtins.property
+    def policy(self) -> _approval_policy_pb2.ApprovalPolicy:
+        """When, and who."""
+
+    def __init__(
+        self,
+        *,
+        tool: _builtins.str = ...,
+        policy: _approval_policy_pb2.ApprovalPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolApproval: _TypeAlias = ToolApproval  # noqa: Y015
+
+@_typing.final
 class Agent(_message.Message):
     """Agent is one immutable revision of an agent."""
 
@@ -236,6 +272,9 @@ class Agent(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     ROUTING_FIELD_NUMBER: _builtins.int
     RESPONSE_CACHE_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -277,6 +316,24 @@ class Agent(_message.Message):
         """
 
     @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToolApproval]:
+        """Calls that need a person's approval, besides those of which the tool itself says so;
+        at most 64, each tool once.
+        """
+
+    @_builtins.property
+    def agents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of agents that it may have work done by, each as a tool `agent_NAME` with `_`
+        for `-`; at most 16, of at most 58 characters.
+        """
+
+    @_builtins.property
+    def budget(self) -> _budget_pb2.Budget:
+        """What each of its runs may spend, all that the run starts included; see
+        `RunSpec.budget`.
+        """
+
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the first revision was made."""
 
@@ -298,12 +355,15 @@ class Agent(_message.Message):
         rules: _abc.Iterable[Global___Rule] | None = ...,
         routing: Global___Routing.ValueType = ...,
         response_cache: Global___ResponseCache | None = ...,
+        approvals: _abc.Iterable[Global___ToolApproval] | None = ...,
+        agents: _abc.Iterable[_builtins.str] | None = ...,
+        budget: _budget_pb2.Budget | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "response_cache", b"response_cache", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "create_time", b"create_time", "limits", b"limits", "response_cache", b"response_cache", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "response_cache", b"response_cache", "revision", b"revision", "routing", b"routing", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "approvals", b"approvals", "budget", b"budget", "capabilities", b"capabilities", "create_time", b"create_time", "description", b"description", "instructions", b"instructions", "limits", b"limits", "model", b"model", "name", b"name", "response_cache", b"response_cache", "revision", b"revision", "routing", b"routing", "rules", b"rules", "tools", b"tools", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,54 +25,101 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from pentad.state.v1 import agent_pb2 as pentad_dot_state_dot_v1_dot_agent__pb2
+from pentad.state.v1 import approval_pb2 as pentad_dot_state_dot_v1_dot_approval__pb2
+from pentad.state.v1 import budget_pb2 as pentad_dot_state_dot_v1_dot_budget__pb2
 from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__pb2
 from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
 from pentad.state.v1 import tool_pb2 as pentad_dot_state_dot_v1_dot_tool__pb2
+from pentad.state.v1 import workflow_pb2 as pentad_dot_state_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/event.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x19pentad/state/v1/run.proto\x1a\x1apentad/state/v1/tool.proto\"9\n\x0bPlannedStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\"\xd4\x01\n\nRunCreated\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12+\n\x05steps\x18\x03 \x03(\x0b\x32\x1c.pentad.state.v1.PlannedStep\x12&\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"d\n\nRunStarted\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0bsession_seq\x18\x03 \x01(\x03\x12\x12\n\nowner_lost\x18\x04 \x01(\x08\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\")\n\x0bTurnStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"<\n\rTurnRestarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"7\n\tTextDelta\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xa0\x01\n\rTurnCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07message\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x05 \x01(\t\x12\x12\n\nfrom_cache\x18\x06 \x01(\x08\"y\n\nTurnFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x11\n\tcut_short\x18\x05 \x01(\x08\">\n\x0fToolCallStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"\xe2\x01\n\x11ToolCallCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12*\n\x06result\x18\x04 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"-\n\rStepCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"E\n\x0cRunCompleted\x12\x0e\n\x06output\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"]\n\tRunFailed\x12)\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"E\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"M\n\rEffectUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"2\n\tRunPaused\x12%\n\x05pause\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Pause\"N\n\nRunResumed\x12\x30\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65\x61\x64lineReached\"\x9a\x08\n\x05\x45vent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x32\n\x0brun_created\x18\n \x01(\x0b\x32\x1b.pentad.state.v1.RunCreatedH\x00\x12\x32\n\x0brun_started\x18\x0b \x01(\x0b\x32\x1b.pentad.state.v1.RunStartedH\x00\x12\x34\n\x0cturn_started\x18\x0c \x01(\x0b\x32\x1c.pentad.state.v1.TurnStartedH\x00\x12\x38\n\x0eturn_restarted\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.TurnRestartedH\x00\x12\x30\n\ntext_delta\x18\x0e \x01(\x0b\x32\x1a.pentad.state.v1.TextDeltaH\x00\x12\x38\n\x0eturn_completed\x18\x0f \x01(\x0b\x32\x1e.pentad.state.v1.TurnCompletedH\x00\x12\x32\n\x0bturn_failed\x18\x10 \x01(\x0b\x32\x1b.pentad.state.v1.TurnFailedH\x00\x12=\n\x11tool_call_started\x18\x11 \x01(\x0b\x32 .pentad.state.v1.ToolCallStartedH\x00\x12\x41\n\x13tool_call_completed\x18\x12 \x01(\x0b\x32\".pentad.state.v1.ToolCallCompletedH\x00\x12\x38\n\x0estep_completed\x18\x13 \x01(\x0b\x32\x1e.pentad.state.v1.StepCompletedH\x00\x12<\n\x10\x64\x65\x61\x64line_reached\x18\x14 \x01(\x0b\x32 .pentad.state.v1.DeadlineReachedH\x00\x12\x36\n\rrun_completed\x18\x15 \x01(\x0b\x32\x1d.pentad.state.v1.RunCompletedH\x00\x12\x30\n\nrun_failed\x18\x16 \x01(\x0b\x32\x1a.pentad.state.v1.RunFailedH\x00\x12\x36\n\rrun_cancelled\x18\x17 \x01(\x0b\x32\x1d.pentad.state.v1.RunCancelledH\x00\x12\x38\n\x0e\x65\x66\x66\x65\x63t_unknown\x18\x18 \x01(\x0b\x32\x1e.pentad.state.v1.EffectUnknownH\x00\x12\x30\n\nrun_paused\x18\x19 \x01(\x0b\x32\x1a.pentad.state.v1.RunPausedH\x00\x12\x32\n\x0brun_resumed\x18\x1a \x01(\x0b\x32\x1b.pentad.state.v1.RunResumedH\x00\x42\x06\n\x04kindb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpentad/state/v1/event.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1epentad/state/v1/approval.proto\x1a\x1cpentad/state/v1/budget.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x19pentad/state/v1/run.proto\x1a\x1apentad/state/v1/tool.proto\x1a\x1epentad/state/v1/workflow.proto\"9\n\x0bPlannedStep\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\"\x82\x03\n\nRunCreated\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x04spec\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12+\n\x05steps\x18\x03 \x03(\x0b\x32\x1c.pentad.state.v1.PlannedStep\x12&\n\x06\x61gents\x18\x04 \x03(\x0b\x32\x16.pentad.state.v1.Agent\x12$\n\x05tools\x18\x05 \x03(\x0b\x32\x15.pentad.state.v1.Tool\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\'\n\x06parent\x18\x07 \x01(\x0b\x32\x17.pentad.state.v1.Parent\x12+\n\x05graph\x18\x0b \x01(\x0b\x32\x1c.pentad.state.v1.PinnedGraph\x12*\n\x08\x61\x63\x63ounts\x18\x08 \x03(\x0b\x32\x18.pentad.state.v1.Account\x12*\n\x0b\x66orked_from\x18\t \x01(\x0b\x32\x15.pentad.state.v1.Fork\"#\n\x04\x46ork\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\"C\n\x06Parent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\"d\n\nRunStarted\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0bsession_seq\x18\x03 \x01(\x03\x12\x12\n\nowner_lost\x18\x04 \x01(\x08\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x03\")\n\x0bTurnStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\"<\n\rTurnRestarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\"7\n\tTextDelta\x12\x0c\n\x04turn\x18\x01 \x01(\x05\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xd5\x01\n\rTurnCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07message\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Message\x12%\n\x05usage\x18\x04 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05model\x18\x05 \x01(\t\x12\x12\n\nfrom_cache\x18\x06 \x01(\x08\x12\x33\n\texhausted\x18\x07 \x01(\x0b\x32 .pentad.state.v1.BudgetExhausted\"y\n\nTurnFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x11\n\tretryable\x18\x04 \x01(\x08\x12\x11\n\tcut_short\x18\x05 \x01(\x08\">\n\x0fToolCallStarted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"\xe2\x01\n\x11ToolCallCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12*\n\x06result\x18\x04 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12+\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.pentad.state.v1.ToolErrorH\x00\x12\x10\n\x08replayed\x18\x06 \x01(\x08\x12*\n\x07\x65lapsed\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07outcome\"-\n\rStepCompleted\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06output\x18\x02 \x01(\t\"E\n\x0cRunCompleted\x12\x0e\n\x06output\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"m\n\tRunFailed\x12)\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\x0e\n\x06output\x18\x03 \x01(\t\"E\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.pentad.state.v1.Usage\"M\n\rEffectUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"2\n\tRunPaused\x12%\n\x05pause\x18\x01 \x01(\x0b\x32\x16.pentad.state.v1.Pause\"N\n\nRunResumed\x12\x30\n\x0bsettlements\x18\x01 \x03(\x0b\x32\x1b.pentad.state.v1.Settlement\x12\x0e\n\x06reason\x18\x02 \x01(\t\"@\n\x11\x41pprovalRequested\x12+\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x19.pentad.state.v1.Approval\"3\n\x11\x41pprovalEscalated\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tapprovers\x18\x02 \x03(\t\"K\n\x0f\x41pprovalDecided\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.pentad.state.v1.Decision\"\x1e\n\x0f\x41pprovalExpired\x12\x0b\n\x03key\x18\x01 \x01(\t\"J\n\x0cTimerStarted\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\tfire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\nTimerFired\x12\x0b\n\x03key\x18\x01 \x01(\t\":\n\x0c\x43hildStarted\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"T\n\nChildEnded\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12*\n\x06status\x18\x03 \x01(\x0b\x32\x1a.pentad.state.v1.RunStatus\"7\n\nRunWaiting\x12)\n\x07waiting\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Waiting\"\x10\n\x0eSessionEntered\"_\n\tRunForked\x12#\n\x04\x66ork\x18\x01 \x01(\x0b\x32\x15.pentad.state.v1.Fork\x12-\n\tlast_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x0bNodeStarted\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\'\n\x05input\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\"\x81\x01\n\rNodeCompleted\x12\x0c\n\x04path\x18\x01 \x01(\t\x12(\n\x06output\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\r\n\x05\x65\x64ges\x18\x03 \x03(\x05\x12)\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x18.pentad.state.v1.Failure\"\x86\x01\n\nNodeFailed\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1b\n\x0bNodeSkipped\x12\x0c\n\x04node\x18\x01 \x01(\t\"]\n\x13\x43ompensationStarted\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\'\n\x05input\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\"%\n\x15\x43ompensationCompleted\x12\x0c\n\x04path\x18\x01 \x01(\t\"\x8e\x01\n\x12\x43ompensationFailed\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"a\n\x10UnwindingStarted\x12+\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.FailureH\x00\x12\x17\n\rcancel_reason\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x63\x61use\" \n\x0eGraphCompleted\x12\x0e\n\x06output\x18\x01 \x01(\t\"\x11\n\x0f\x44\x65\x61\x64lineReached\"\xbe\x11\n\x05\x45vent\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x32\n\x0brun_created\x18\n \x01(\x0b\x32\x1b.pentad.state.v1.RunCreatedH\x00\x12\x32\n\x0brun_started\x18\x0b \x01(\x0b\x32\x1b.pentad.state.v1.RunStartedH\x00\x12\x34\n\x0cturn_started\x18\x0c \x01(\x0b\x32\x1c.pentad.state.v1.TurnStartedH\x00\x12\x38\n\x0eturn_restarted\x18\r \x01(\x0b\x32\x1e.pentad.state.v1.TurnRestartedH\x00\x12\x30\n\ntext_delta\x18\x0e \x01(\x0b\x32\x1a.pentad.state.v1.TextDeltaH\x00\x12\x38\n\x0eturn_completed\x18\x0f \x01(\x0b\x32\x1e.pentad.state.v1.TurnCompletedH\x00\x12\x32\n\x0bturn_failed\x18\x10 \x01(\x0b\x32\x1b.pentad.state.v1.TurnFailedH\x00\x12=\n\x11tool_call_started\x18\x11 \x01(\x0b\x32 .pentad.state.v1.ToolCallStartedH\x00\x12\x41\n\x13tool_call_completed\x18\x12 \x01(\x0b\x32\".pentad.state.v1.ToolCallCompletedH\x00\x12\x38\n\x0estep_completed\x18\x13 \x01(\x0b\x32\x1e.pentad.state.v1.StepCompletedH\x00\x12<\n\x10\x64\x65\x61\x64line_reached\x18\x14 \x01(\x0b\x32 .pentad.state.v1.DeadlineReachedH\x00\x12\x36\n\rrun_completed\x18\x15 \x01(\x0b\x32\x1d.pentad.state.v1.RunCompletedH\x00\x12\x30\n\nrun_failed\x18\x16 \x01(\x0b\x32\x1a.pentad.state.v1.RunFailedH\x00\x12\x36\n\rrun_cancelled\x18\x17 \x01(\x0b\x32\x1d.pentad.state.v1.RunCancelledH\x00\x12\x38\n\x0e\x65\x66\x66\x65\x63t_unknown\x18\x18 \x01(\x0b\x32\x1e.pentad.state.v1.EffectUnknownH\x00\x12\x30\n\nrun_paused\x18\x19 \x01(\x0b\x32\x1a.pentad.state.v1.RunPausedH\x00\x12\x32\n\x0brun_resumed\x18\x1a \x01(\x0b\x32\x1b.pentad.state.v1.RunResumedH\x00\x12@\n\x12\x61pproval_requested\x18\x1b \x01(\x0b\x32\".pentad.state.v1.ApprovalRequestedH\x00\x12@\n\x12\x61pproval_escalated\x18\x1c \x01(\x0b\x32\".pentad.state.v1.ApprovalEscalatedH\x00\x12<\n\x10\x61pproval_decided\x18\x1d \x01(\x0b\x32 .pentad.state.v1.ApprovalDecidedH\x00\x12<\n\x10\x61pproval_expired\x18\x1e \x01(\x0b\x32 .pentad.state.v1.ApprovalExpiredH\x00\x12\x36\n\rtimer_started\x18\x1f \x01(\x0b\x32\x1d.pentad.state.v1.TimerStartedH\x00\x12\x32\n\x0btimer_fired\x18  \x01(\x0b\x32\x1b.pentad.state.v1.TimerFiredH\x00\x12\x36\n\rchild_started\x18! \x01(\x0b\x32\x1d.pentad.state.v1.ChildStartedH\x00\x12\x32\n\x0b\x63hild_ended\x18\" \x01(\x0b\x32\x1b.pentad.state.v1.ChildEndedH\x00\x12\x32\n\x0brun_waiting\x18# \x01(\x0b\x32\x1b.pentad.state.v1.RunWaitingH\x00\x12\x34\n\x0cnode_started\x18$ \x01(\x0b\x32\x1c.pentad.state.v1.NodeStartedH\x00\x12\x38\n\x0enode_completed\x18% \x01(\x0b\x32\x1e.pentad.state.v1.NodeCompletedH\x00\x12\x32\n\x0bnode_failed\x18& \x01(\x0b\x32\x1b.pentad.state.v1.NodeFailedH\x00\x12\x34\n\x0cnode_skipped\x18\' \x01(\x0b\x32\x1c.pentad.state.v1.NodeSkippedH\x00\x12\x44\n\x14\x63ompensation_started\x18( \x01(\x0b\x32$.pentad.state.v1.CompensationStartedH\x00\x12H\n\x16\x63ompensation_completed\x18) \x01(\x0b\x32&.pentad.state.v1.CompensationCompletedH\x00\x12\x42\n\x13\x63ompensation_failed\x18* \x01(\x0b\x32#.pentad.state.v1.CompensationFailedH\x00\x12>\n\x11unwinding_started\x18+ \x01(\x0b\x32!.pentad.state.v1.UnwindingStartedH\x00\x12:\n\x0fgraph_completed\x18, \x01(\x0b\x32\x1f.pentad.state.v1.GraphCompletedH\x00\x12:\n\x0fsession_entered\x18\x32 \x01(\x0b\x32\x1f.pentad.state.v1.SessionEnteredH\x00\x12\x30\n\nrun_forked\x18\x33 \x01(\x0b\x32\x1a.pentad.state.v1.RunForkedH\x00\x42\x06\n\x04kindb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pentad.state.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANNEDSTEP']._serialized_start=228
-  _globals['_PLANNEDSTEP']._serialized_end=285
-  _globals['_RUNCREATED']._serialized_start=288
-  _globals['_RUNCREATED']._serialized_end=500
-  _globals['_RUNSTARTED']._serialized_start=502
-  _globals['_RUNSTARTED']._serialized_end=602
-  _globals['_TURNSTARTED']._serialized_start=604
-  _globals['_TURNSTARTED']._serialized_end=645
-  _globals['_TURNRESTARTED']._serialized_start=647
-  _globals['_TURNRESTARTED']._serialized_end=707
-  _globals['_TEXTDELTA']._serialized_start=709
-  _globals['_TEXTDELTA']._serialized_end=764
-  _globals['_TURNCOMPLETED']._serialized_start=767
-  _globals['_TURNCOMPLETED']._serialized_end=927
-  _globals['_TURNFAILED']._serialized_start=929
-  _globals['_TURNFAILED']._serialized_end=1050
-  _globals['_TOOLCALLSTARTED']._serialized_start=1052
-  _globals['_TOOLCALLSTARTED']._serialized_end=1114
-  _globals['_TOOLCALLCOMPLETED']._serialized_start=1117
-  _globals['_TOOLCALLCOMPLETED']._serialized_end=1343
-  _globals['_STEPCOMPLETED']._serialized_start=1345
-  _globals['_STEPCOMPLETED']._serialized_end=1390
-  _globals['_RUNCOMPLETED']._serialized_start=1392
-  _globals['_RUNCOMPLETED']._serialized_end=1461
-  _globals['_RUNFAILED']._serialized_start=1463
-  _globals['_RUNFAILED']._serialized_end=1556
-  _globals['_RUNCANCELLED']._serialized_start=1558
-  _globals['_RUNCANCELLED']._serialized_end=1627
-  _globals['_EFFECTUNKNOWN']._serialized_start=1629
-  _globals['_EFFECTUNKNOWN']._serialized_end=1706
-  _globals['_RUNPAUSED']._serialized_start=1708
-  _globals['_RUNPAUSED']._serialized_end=1758
-  _globals['_RUNRESUMED']._serialized_start=1760
-  _globals['_RUNRESUMED']._serialized_end=1838
-  _globals['_DEADLINEREACHED']._serialized_start=1840
-  _globals['_DEADLINEREACHED']._serialized_end=1857
-  _globals['_EVENT']._serialized_start=1860
-  _globals['_EVENT']._serialized_end=2910
+  _globals['_PLANNEDSTEP']._serialized_start=322
+  _globals['_PLANNEDSTEP']._serialized_end=379
+  _globals['_RUNCREATED']._serialized_start=382
+  _globals['_RUNCREATED']._serialized_end=768
+  _globals['_FORK']._serialized_start=770
+  _globals['_FORK']._serialized_end=805
+  _globals['_PARENT']._serialized_start=807
+  _globals['_PARENT']._serialized_end=874
+  _globals['_RUNSTARTED']._serialized_start=876
+  _globals['_RUNSTARTED']._serialized_end=976
+  _globals['_TURNSTARTED']._serialized_start=978
+  _globals['_TURNSTARTED']._serialized_end=1019
+  _globals['_TURNRESTARTED']._serialized_start=1021
+  _globals['_TURNRESTARTED']._serialized_end=1081
+  _globals['_TEXTDELTA']._serialized_start=1083
+  _globals['_TEXTDELTA']._serialized_end=1138
+  _globals['_TURNCOMPLETED']._serialized_start=1141
+  _globals['_TURNCOMPLETED']._serialized_end=1354
+  _globals['_TURNFAILED']._serialized_start=1356
+  _globals['_TURNFAILED']._serialized_end=1477
+  _globals['_TOOLCALLSTARTED']._serialized_start=1479
+  _globals['_TOOLCALLSTARTED']._serialized_end=1541
+  _globals['_TOOLCALLCOMPLETED']._serialized_start=1544
+  _globals['_TOOLCALLCOMPLETED']._serialized_end=1770
+  _globals['_STEPCOMPLETED']._serialized_start=1772
+  _globals['_STEPCOMPLETED']._serialized_end=1817
+  _globals['_RUNCOMPLETED']._serialized_start=1819
+  _globals['_RUNCOMPLETED']._serialized_end=1888
+  _globals['_RUNFAILED']._serialized_start=1890
+  _globals['_RUNFAILED']._serialized_end=1999
+  _globals['_RUNCANCELLED']._serialized_start=2001
+  _globals['_RUNCANCELLED']._serialized_end=2070
+  _globals['_EFFECTUNKNOWN']._serialized_start=2072
+  _globals['_EFFECTUNKNOWN']._serialized_end=2149
+  _globals['_RUNPAUSED']._serialized_start=2151
+  _globals['_RUNPAUSED']._serialized_end=2201
+  _globals['_RUNRESUMED']._serialized_start=2203
+  _globals['_RUNRESUMED']._serialized_end=2281
+  _globals['_APPROVALREQUESTED']._serialized_start=2283
+  _globals['_APPROVALREQUESTED']._serialized_end=2347
+  _globals['_APPROVALESCALATED']._serialized_start=2349
+  _globals['_APPROVALESCALATED']._serialized_end=2400
+  _globals['_APPROVALDECIDED']._serialized_start=2402
+  _globals['_APPROVALDECIDED']._serialized_end=2477
+  _globals['_APPROVALEXPIRED']._serialized_start=2479
+  _globals['_APPROVALEXPIRED']._serialized_end=2509
+  _globals['_TIMERSTARTED']._serialized_start=2511
+  _globals['_TIMERSTARTED']._serialized_end=2585
+  _globals['_TIMERFIRED']._serialized_start=2587
+  _globals['_TIMERFIRED']._serialized_end=2612
+  _globals['_CHILDSTARTED']._serialized_start=2614
+  _globals['_CHILDSTARTED']._serialized_end=2672
+  _globals['_CHILDENDED']._serialized_start=2674
+  _globals['_CHILDENDED']._serialized_end=2758
+  _globals['_RUNWAITING']._serialized_start=2760
+  _globals['_RUNWAITING']._serialized_end=2815
+  _globals['_SESSIONENTERED']._serialized_start=2817
+  _globals['_SESSIONENTERED']._serialized_end=2833
+  _globals['_RUNFORKED']._serialized_start=2835
+  _globals['_RUNFORKED']._serialized_end=2930
+  _globals['_NODESTARTED']._serialized_start=2932
+  _globals['_NODESTARTED']._serialized_end=3017
+  _globals['_NODECOMPLETED']._serialized_start=3020
+  _globals['_NODECOMPLETED']._serialized_end=3149
+  _globals['_NODEFAILED']._serialized_start=3152
+  _globals['_NODEFAILED']._serialized_end=3286
+  _globals['_NODESKIPPED']._serialized_start=3288
+  _globals['_NODESKIPPED']._serialized_end=3315
+  _globals['_COMPENSATIONSTARTED']._serialized_start=3317
+  _globals['_COMPENSATIONSTARTED']._serialized_end=3410
+  _globals['_COMPENSATIONCOMPLETED']._serialized_start=3412
+  _globals['_COMPENSATIONCOMPLETED']._serialized_end=3449
+  _globals['_COMPENSATIONFAILED']._serialized_start=3452
+  _globals['_COMPENSATIONFAILED']._serialized_end=3594
+  _globals['_UNWINDINGSTARTED']._serialized_start=3596
+  _globals['_UNWINDINGSTARTED']._serialized_end=3693
+  _globals['_GRAPHCOMPLETED']._serialized_start=3695
+  _globals['_GRAPHCOMPLETED']._serialized_end=3727
+  _globals['_DEADLINEREACHED']._serialized_start=3729
+  _globals['_DEADLINEREACHED']._serialized_end=3746
+  _globals['_EVENT']._serialized_start=3749
+  _globals['_EVENT']._serialized_end=5987
 # @@protoc_insertion_point(module_scope)

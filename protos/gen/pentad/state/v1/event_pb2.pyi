@@ -10,9 +10,12 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from pentad.state.v1 import agent_pb2 as _agent_pb2
+from pentad.state.v1 import approval_pb2 as _approval_pb2
+from pentad.state.v1 import budget_pb2 as _budget_pb2
 from pentad.state.v1 import message_pb2 as _message_pb2
 from pentad.state.v1 import run_pb2 as _run_pb2
 from pentad.state.v1 import tool_pb2 as _tool_pb2
+from pentad.state.v1 import workflow_pb2 as _workflow_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -68,6 +71,10 @@ class RunCreated(_message.Message):
     AGENTS_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    GRAPH_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    FORKED_FROM_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner of the run."""
     traceparent: _builtins.str
@@ -82,11 +89,29 @@ class RunCreated(_message.Message):
 
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
-        """Every agent revision the steps name."""
+        """Every agent revision the steps name, and those that these may have work done by."""
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]:
         """Definition of every tool those agents may call."""
+
+    @_builtins.property
+    def parent(self) -> Global___Parent:
+        """The run that started this one; unset for one that a caller started."""
+
+    @_builtins.property
+    def graph(self) -> _workflow_pb2.PinnedGraph:
+        """The workflow, for a run of one."""
+
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.Account]:
+        """Accounts that its spending counts against besides its own, its session's, its agents'
+        and its tenant's: those of the runs that led to it.
+        """
+
+    @_builtins.property
+    def forked_from(self) -> Global___Fork:
+        """The run whose journal this one begins with; unset for one that began by itself."""
 
     def __init__(
         self,
@@ -97,14 +122,78 @@ class RunCreated(_message.Message):
         agents: _abc.Iterable[_agent_pb2.Agent] | None = ...,
         tools: _abc.Iterable[_tool_pb2.Tool] | None = ...,
         traceparent: _builtins.str = ...,
+        parent: Global___Parent | None = ...,
+        graph: _workflow_pb2.PinnedGraph | None = ...,
+        accounts: _abc.Iterable[_budget_pb2.Account] | None = ...,
+        forked_from: Global___Fork | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forked_from", b"forked_from", "graph", b"graph", "parent", b"parent", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "spec", b"spec", "steps", b"steps", "tenant", b"tenant", "tools", b"tools", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "agents", b"agents", "forked_from", b"forked_from", "graph", b"graph", "parent", b"parent", "spec", b"spec", "steps", b"steps", "tenant", b"tenant", "tools", b"tools", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunCreated: _TypeAlias = RunCreated  # noqa: Y015
+
+@_typing.final
+class Fork(_message.Message):
+    """Fork says where a run left another one's way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The other run."""
+    seq: _builtins.int
+    """The last event that they share."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        seq: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fork: _TypeAlias = Fork  # noqa: Y015
+
+@_typing.final
+class Parent(_message.Message):
+    """Parent says which run started a run, and what for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run that waits for this one."""
+    key: _builtins.str
+    """What it waits with: `ChildStarted.key` and `ChildStarted.index`."""
+    index: _builtins.int
+    """Which of the runs of that key, from 0."""
+    depth: _builtins.int
+    """1 for a child of a run that a caller started, 2 for a child of that, and so on."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        key: _builtins.str = ...,
+        index: _builtins.int = ...,
+        depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "index", b"index", "key", b"key", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Parent: _TypeAlias = Parent  # noqa: Y015
 
 @_typing.final
 class RunStarted(_message.Message):
@@ -252,6 +341,7 @@ class TurnCompleted(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     FROM_CACHE_FIELD_NUMBER: _builtins.int
+    EXHAUSTED_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """Name of the step."""
     turn: _builtins.int
@@ -268,6 +358,10 @@ class TurnCompleted(_message.Message):
     def usage(self) -> _message_pb2.Usage:
         """What the turn consumed, with its cost."""
 
+    @_builtins.property
+    def exhausted(self) -> _budget_pb2.BudgetExhausted:
+        """The message ends where this budget does; the run ends with it."""
+
     def __init__(
         self,
         *,
@@ -277,10 +371,11 @@ class TurnCompleted(_message.Message):
         usage: _message_pb2.Usage | None = ...,
         model: _builtins.str = ...,
         from_cache: _builtins.bool = ...,
+        exhausted: _budget_pb2.BudgetExhausted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exhausted", b"exhausted", "message", b"message", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_cache", b"from_cache", "message", b"message", "model", b"model", "step", b"step", "turn", b"turn", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exhausted", b"exhausted", "from_cache", b"from_cache", "message", b"message", "model", b"model", "step", b"step", "turn", b"turn", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,6 +571,9 @@ class RunFailed(_message.Message):
 
     FAILURE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    output: _builtins.str
+    """What there is of an answer, where a budget was exhausted."""
     @_builtins.property
     def failure(self) -> _run_pb2.Failure:
         """Why."""
@@ -489,10 +587,11 @@ class RunFailed(_message.Message):
         *,
         failure: _run_pb2.Failure | None = ...,
         usage: _message_pb2.Usage | None = ...,
+        output: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "output", b"output", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,6 +714,571 @@ class RunResumed(_message.Message):
 Global___RunResumed: _TypeAlias = RunResumed  # noqa: Y015
 
 @_typing.final
+class ApprovalRequested(_message.Message):
+    """ApprovalRequested says that the run waits to hear from a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """What is asked, and of whom."""
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRequested: _TypeAlias = ApprovalRequested  # noqa: Y015
+
+@_typing.final
+class ApprovalEscalated(_message.Message):
+    """ApprovalEscalated says that more people may decide."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    APPROVERS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the run waits with."""
+    @_builtins.property
+    def approvers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the API keys that may decide from now on."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        approvers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvers", b"approvers", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalEscalated: _TypeAlias = ApprovalEscalated  # noqa: Y015
+
+@_typing.final
+class ApprovalDecided(_message.Message):
+    """ApprovalDecided says what a person said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the run waited with."""
+    @_builtins.property
+    def decision(self) -> _approval_pb2.Decision:
+        """What was decided, by whom and when."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        decision: _approval_pb2.Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalDecided: _TypeAlias = ApprovalDecided  # noqa: Y015
+
+@_typing.final
+class ApprovalExpired(_message.Message):
+    """ApprovalExpired says that nobody decided in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the run waited with."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalExpired: _TypeAlias = ApprovalExpired  # noqa: Y015
+
+@_typing.final
+class TimerStarted(_message.Message):
+    """TimerStarted says that the run waits for a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    FIRE_TIME_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What it waits with, unique inside the run: the id of a call, the path of a node."""
+    @_builtins.property
+    def fire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it goes on, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        fire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fire_time", b"fire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fire_time", b"fire_time", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerStarted: _TypeAlias = TimerStarted  # noqa: Y015
+
+@_typing.final
+class TimerFired(_message.Message):
+    """TimerFired says that the time has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the run waited with."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerFired: _TypeAlias = TimerFired  # noqa: Y015
+
+@_typing.final
+class ChildStarted(_message.Message):
+    """ChildStarted says that the run waits for another one that it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What it waits with: the id of a call, the path of a node."""
+    index: _builtins.int
+    """Which of the runs of that key, from 0."""
+    run_id: _builtins.str
+    """The other run."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        index: _builtins.int = ...,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "key", b"key", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildStarted: _TypeAlias = ChildStarted  # noqa: Y015
+
+@_typing.final
+class ChildEnded(_message.Message):
+    """ChildEnded says how another run ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """What the run waited with."""
+    index: _builtins.int
+    """Which of the runs of that key, from 0."""
+    @_builtins.property
+    def status(self) -> _run_pb2.RunStatus:
+        """How it ended, and what it consumed: its children's share included."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        index: _builtins.int = ...,
+        status: _run_pb2.RunStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "key", b"key", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildEnded: _TypeAlias = ChildEnded  # noqa: Y015
+
+@_typing.final
+class RunWaiting(_message.Message):
+    """RunWaiting says that the run is nobody's until what it waits for has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def waiting(self) -> _run_pb2.Waiting:
+        """What it waits for."""
+
+    def __init__(
+        self,
+        *,
+        waiting: _run_pb2.Waiting | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["waiting", b"waiting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunWaiting: _TypeAlias = RunWaiting  # noqa: Y015
+
+@_typing.final
+class SessionEntered(_message.Message):
+    """SessionEntered says that the run's turn in its session has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionEntered: _TypeAlias = SessionEntered  # noqa: Y015
+
+@_typing.final
+class RunForked(_message.Message):
+    """RunForked says that the events before it are another run's, and that this one goes on from
+    there by itself: what was begun and has not ended is begun anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORK_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fork(self) -> Global___Fork:
+        """The other run, and the last event that they share."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When that event was recorded; the time since does not count against the wall time."""
+
+    def __init__(
+        self,
+        *,
+        fork: Global___Fork | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork", "last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fork", b"fork", "last_time", b"last_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunForked: _TypeAlias = RunForked  # noqa: Y015
+
+@_typing.final
+class NodeStarted(_message.Message):
+    """NodeStarted says that a node of a workflow, or an item of its map, begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The node's name, `NAME#2` for its second run and so on, with `[INDEX]` for an item."""
+    attempt: _builtins.int
+    """2 for the first time that it is tried again, and so on."""
+    @_builtins.property
+    def input(self) -> _message_pb2.Payload:
+        """What it is given: a question, arguments, or a list; unset when it is tried again."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        input: _message_pb2.Payload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "input", b"input", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeStarted: _TypeAlias = NodeStarted  # noqa: Y015
+
+@_typing.final
+class NodeCompleted(_message.Message):
+    """NodeCompleted says that a node, or an item, has its output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The node or the item."""
+    @_builtins.property
+    def output(self) -> _message_pb2.Payload:
+        """What came of it."""
+
+    @_builtins.property
+    def edges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places of the edges that are taken from here, from 0."""
+
+    @_builtins.property
+    def failure(self) -> _run_pb2.Failure:
+        """Why nothing follows: an expression of its output, or of an edge, has no value."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        output: _message_pb2.Payload | None = ...,
+        edges: _abc.Iterable[_builtins.int] | None = ...,
+        failure: _run_pb2.Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "output", b"output"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "failure", b"failure", "output", b"output", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeCompleted: _TypeAlias = NodeCompleted  # noqa: Y015
+
+@_typing.final
+class NodeFailed(_message.Message):
+    """NodeFailed says that an attempt at a node, or at an item, gave nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The node or the item."""
+    attempt: _builtins.int
+    """Which attempt, from 1."""
+    @_builtins.property
+    def failure(self) -> _run_pb2.Failure:
+        """Why."""
+
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """It is tried again after this long; unset when it is not."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        failure: _run_pb2.Failure | None = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "retry_after", b"retry_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failure", b"failure", "path", b"path", "retry_after", b"retry_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeFailed: _TypeAlias = NodeFailed  # noqa: Y015
+
+@_typing.final
+class NodeSkipped(_message.Message):
+    """NodeSkipped says that no edge to a node is taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Name of the node."""
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeSkipped: _TypeAlias = NodeSkipped  # noqa: Y015
+
+@_typing.final
+class CompensationStarted(_message.Message):
+    """CompensationStarted says that what a node did is about to be taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """What is taken back."""
+    attempt: _builtins.int
+    """2 for the first time that it is tried again, and so on."""
+    @_builtins.property
+    def input(self) -> _message_pb2.Payload:
+        """What it is given: a question or arguments; unset when it is tried again."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        input: _message_pb2.Payload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "input", b"input", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompensationStarted: _TypeAlias = CompensationStarted  # noqa: Y015
+
+@_typing.final
+class CompensationCompleted(_message.Message):
+    """CompensationCompleted says that what a node did is taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """What is taken back."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompensationCompleted: _TypeAlias = CompensationCompleted  # noqa: Y015
+
+@_typing.final
+class CompensationFailed(_message.Message):
+    """CompensationFailed says that an attempt to take something back came to nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """What was to be taken back."""
+    attempt: _builtins.int
+    """Which attempt, from 1; 0 when none could be made."""
+    @_builtins.property
+    def failure(self) -> _run_pb2.Failure:
+        """Why."""
+
+    @_builtins.property
+    def retry_after(self) -> _duration_pb2.Duration:
+        """It is tried again after this long; unset when it is not."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        failure: _run_pb2.Failure | None = ...,
+        retry_after: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "retry_after", b"retry_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failure", b"failure", "path", b"path", "retry_after", b"retry_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompensationFailed: _TypeAlias = CompensationFailed  # noqa: Y015
+
+@_typing.final
+class UnwindingStarted(_message.Message):
+    """UnwindingStarted says that a workflow cannot complete: nothing more begins, what is in
+    hand ends, and what has completed is taken back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    cancel_reason: _builtins.str
+    """A caller cancelled it, for this reason."""
+    @_builtins.property
+    def failure(self) -> _run_pb2.Failure:
+        """It failed."""
+
+    def __init__(
+        self,
+        *,
+        failure: _run_pb2.Failure | None = ...,
+        cancel_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cause", b"cause", "failure", b"failure"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cause", b"cause", "failure", b"failure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_cause: _TypeAlias = _typing.Literal["failure", "cancel_reason"]  # noqa: Y015
+    _WhichOneofArgType_cause: _TypeAlias = _typing.Literal["cause", b"cause"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_cause) -> _WhichOneofReturnType_cause | None: ...
+
+Global___UnwindingStarted: _TypeAlias = UnwindingStarted  # noqa: Y015
+
+@_typing.final
+class GraphCompleted(_message.Message):
+    """GraphCompleted says that nothing is left to do in a workflow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    output: _builtins.str
+    """The run's output."""
+    def __init__(
+        self,
+        *,
+        output: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GraphCompleted: _TypeAlias = GraphCompleted  # noqa: Y015
+
+@_typing.final
 class DeadlineReached(_message.Message):
     """DeadlineReached says that the run's wall time is over."""
 
@@ -660,6 +1324,26 @@ class Event(_message.Message):
     EFFECT_UNKNOWN_FIELD_NUMBER: _builtins.int
     RUN_PAUSED_FIELD_NUMBER: _builtins.int
     RUN_RESUMED_FIELD_NUMBER: _builtins.int
+    APPROVAL_REQUESTED_FIELD_NUMBER: _builtins.int
+    APPROVAL_ESCALATED_FIELD_NUMBER: _builtins.int
+    APPROVAL_DECIDED_FIELD_NUMBER: _builtins.int
+    APPROVAL_EXPIRED_FIELD_NUMBER: _builtins.int
+    TIMER_STARTED_FIELD_NUMBER: _builtins.int
+    TIMER_FIRED_FIELD_NUMBER: _builtins.int
+    CHILD_STARTED_FIELD_NUMBER: _builtins.int
+    CHILD_ENDED_FIELD_NUMBER: _builtins.int
+    RUN_WAITING_FIELD_NUMBER: _builtins.int
+    NODE_STARTED_FIELD_NUMBER: _builtins.int
+    NODE_COMPLETED_FIELD_NUMBER: _builtins.int
+    NODE_FAILED_FIELD_NUMBER: _builtins.int
+    NODE_SKIPPED_FIELD_NUMBER: _builtins.int
+    COMPENSATION_STARTED_FIELD_NUMBER: _builtins.int
+    COMPENSATION_COMPLETED_FIELD_NUMBER: _builtins.int
+    COMPENSATION_FAILED_FIELD_NUMBER: _builtins.int
+    UNWINDING_STARTED_FIELD_NUMBER: _builtins.int
+    GRAPH_COMPLETED_FIELD_NUMBER: _builtins.int
+    SESSION_ENTERED_FIELD_NUMBER: _builtins.int
+    RUN_FORKED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The run."""
     seq: _builtins.int
@@ -738,6 +1422,86 @@ class Event(_message.Message):
     def run_resumed(self) -> Global___RunResumed:
         """A person lets the run go on."""
 
+    @_builtins.property
+    def approval_requested(self) -> Global___ApprovalRequested:
+        """The run asks a person."""
+
+    @_builtins.property
+    def approval_escalated(self) -> Global___ApprovalEscalated:
+        """More people may decide."""
+
+    @_builtins.property
+    def approval_decided(self) -> Global___ApprovalDecided:
+        """A person decided."""
+
+    @_builtins.property
+    def approval_expired(self) -> Global___ApprovalExpired:
+        """Nobody decided in time."""
+
+    @_builtins.property
+    def timer_started(self) -> Global___TimerStarted:
+        """The run waits for a time."""
+
+    @_builtins.property
+    def timer_fired(self) -> Global___TimerFired:
+        """The time has come."""
+
+    @_builtins.property
+    def child_started(self) -> Global___ChildStarted:
+        """The run started another."""
+
+    @_builtins.property
+    def child_ended(self) -> Global___ChildEnded:
+        """A run that it started has ended."""
+
+    @_builtins.property
+    def run_waiting(self) -> Global___RunWaiting:
+        """The run is nobody's until what it waits for has come."""
+
+    @_builtins.property
+    def node_started(self) -> Global___NodeStarted:
+        """A node begins."""
+
+    @_builtins.property
+    def node_completed(self) -> Global___NodeCompleted:
+        """A node has its output."""
+
+    @_builtins.property
+    def node_failed(self) -> Global___NodeFailed:
+        """An attempt at a node failed."""
+
+    @_builtins.property
+    def node_skipped(self) -> Global___NodeSkipped:
+        """No edge to a node is taken."""
+
+    @_builtins.property
+    def compensation_started(self) -> Global___CompensationStarted:
+        """Something is about to be taken back."""
+
+    @_builtins.property
+    def compensation_completed(self) -> Global___CompensationCompleted:
+        """Something is taken back."""
+
+    @_builtins.property
+    def compensation_failed(self) -> Global___CompensationFailed:
+        """An attempt to take something back failed."""
+
+    @_builtins.property
+    def unwinding_started(self) -> Global___UnwindingStarted:
+        """A workflow cannot complete."""
+
+    @_builtins.property
+    def graph_completed(self) -> Global___GraphCompleted:
+        """Nothing is left to do in a workflow."""
+
+    @_builtins.property
+    def session_entered(self) -> Global___SessionEntered:
+        """The run's turn in its session has come."""
+
+    @_builtins.property
+    def run_forked(self) -> Global___RunForked:
+        """The events before are another run's."""
+
     def __init__(
         self,
         *,
@@ -762,12 +1526,32 @@ class Event(_message.Message):
         effect_unknown: Global___EffectUnknown | None = ...,
         run_paused: Global___RunPaused | None = ...,
         run_resumed: Global___RunResumed | None = ...,
+        approval_requested: Global___ApprovalRequested | None = ...,
+        approval_escalated: Global___ApprovalEscalated | None = ...,
+        approval_decided: Global___ApprovalDecided | None = ...,
+        approval_expired: Global___ApprovalExpired | None = ...,
+        timer_started: Global___TimerStarted | None = ...,
+        timer_fired: Global___TimerFired | None = ...,
+        child_started: Global___ChildStarted | None = ...,
+        child_ended: Global___ChildEnded | None = ...,
+        run_waiting: Global___RunWaiting | None = ...,
+        node_started: Global___NodeStarted | None = ...,
+        node_completed: Global___NodeCompleted | None = ...,
+        node_failed: Global___NodeFailed | None = ...,
+        node_skipped: Global___NodeSkipped | None = ...,
+        compensation_started: Global___CompensationStarted | None = ...,
+        compensation_completed: Global___CompensationCompleted | None = ...,
+        compensation_failed: Global___CompensationFailed | None = ...,
+        unwinding_started: Global___UnwindingStarted | None = ...,
+        graph_completed: Global___GraphCompleted | None = ...,
+        session_entered: Global___SessionEntered | None = ...,
+        run_forked: Global___RunForked | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_decided", b"approval_decided", "approval_escalated", b"approval_escalated", "approval_expired", b"approval_expired", "approval_requested", b"approval_requested", "child_ended", b"child_ended", "child_started", b"child_started", "compensation_completed", b"compensation_completed", "compensation_failed", b"compensation_failed", "compensation_started", b"compensation_started", "deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "graph_completed", b"graph_completed", "kind", b"kind", "node_completed", b"node_completed", "node_failed", b"node_failed", "node_skipped", b"node_skipped", "node_started", b"node_started", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_forked", b"run_forked", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "run_waiting", b"run_waiting", "session_entered", b"session_entered", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started", "unwinding_started", b"unwinding_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "kind", b"kind", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_id", b"run_id", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_decided", b"approval_decided", "approval_escalated", b"approval_escalated", "approval_expired", b"approval_expired", "approval_requested", b"approval_requested", "child_ended", b"child_ended", "child_started", b"child_started", "compensation_completed", b"compensation_completed", "compensation_failed", b"compensation_failed", "compensation_started", b"compensation_started", "cursor", b"cursor", "deadline_reached", b"deadline_reached", "effect_unknown", b"effect_unknown", "graph_completed", b"graph_completed", "kind", b"kind", "node_completed", b"node_completed", "node_failed", b"node_failed", "node_skipped", b"node_skipped", "node_started", b"node_started", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_forked", b"run_forked", "run_id", b"run_id", "run_paused", b"run_paused", "run_resumed", b"run_resumed", "run_started", b"run_started", "run_waiting", b"run_waiting", "seq", b"seq", "session_entered", b"session_entered", "step_completed", b"step_completed", "text_delta", b"text_delta", "time", b"time", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "tool_call_completed", b"tool_call_completed", "tool_call_started", b"tool_call_started", "turn_completed", b"turn_completed", "turn_failed", b"turn_failed", "turn_restarted", b"turn_restarted", "turn_started", b"turn_started", "unwinding_started", b"unwinding_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_created", "run_started", "turn_started", "turn_restarted", "text_delta", "turn_completed", "turn_failed", "tool_call_started", "tool_call_completed", "step_completed", "deadline_reached", "run_completed", "run_failed", "run_cancelled", "effect_unknown", "run_paused", "run_resumed"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_created", "run_started", "turn_started", "turn_restarted", "text_delta", "turn_completed", "turn_failed", "tool_call_started", "tool_call_completed", "step_completed", "deadline_reached", "run_completed", "run_failed", "run_cancelled", "effect_unknown", "run_paused", "run_resumed", "approval_requested", "approval_escalated", "approval_decided", "approval_expired", "timer_started", "timer_fired", "child_started", "child_ended", "run_waiting", "node_started", "node_completed", "node_failed", "node_skipped", "compensation_started", "compensation_completed", "compensation_failed", "unwinding_started", "graph_completed", "session_entered", "run_forked"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -24,23 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpentad/state/v1/message.proto\x12\x0fpentad.state.v1\"I\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x62inary\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"m\n\x08ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x15\n\rmodel_call_id\x18\x04 \x01(\t\",\n\tToolError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x89\x02\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.pentad.state.v1.Message.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\ntool_calls\x18\x03 \x03(\x0b\x32\x19.pentad.state.v1.ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x04 \x01(\t\x12\x0c\n\x04tool\x18\x05 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x08\x12\x15\n\rmodel_call_id\x18\x07 \x01(\t\"N\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02\x12\r\n\tROLE_TOOL\x10\x03\"\x7f\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x03 \x01(\x03\x12\x1a\n\rcost_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_cost_nano_usdb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dpentad/state/v1/message.proto\x12\x0fpentad.state.v1\"I\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x62inary\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"m\n\x08ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x15\n\rmodel_call_id\x18\x04 \x01(\t\"\x99\x01\n\tToolError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12:\n\x08metadata\x18\x03 \x03(\x0b\x32(.pentad.state.v1.ToolError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x89\x02\n\x07Message\x12+\n\x04role\x18\x01 \x01(\x0e\x32\x1d.pentad.state.v1.Message.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\x12-\n\ntool_calls\x18\x03 \x03(\x0b\x32\x19.pentad.state.v1.ToolCall\x12\x0f\n\x07\x63\x61ll_id\x18\x04 \x01(\t\x12\x0c\n\x04tool\x18\x05 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x08\x12\x15\n\rmodel_call_id\x18\x07 \x01(\t\"N\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02\x12\r\n\tROLE_TOOL\x10\x03\"\x7f\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x1b\n\x13\x63\x61\x63hed_input_tokens\x18\x03 \x01(\x03\x12\x1a\n\rcost_nano_usd\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_cost_nano_usdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pentad.state.v1.message_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TOOLERROR_METADATAENTRY']._loaded_options = None
+  _globals['_TOOLERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_PAYLOAD']._serialized_start=50
   _globals['_PAYLOAD']._serialized_end=123
   _globals['_TOOLCALL']._serialized_start=125
   _globals['_TOOLCALL']._serialized_end=234
-  _globals['_TOOLERROR']._serialized_start=236
-  _globals['_TOOLERROR']._serialized_end=280
-  _globals['_MESSAGE']._serialized_start=283
-  _globals['_MESSAGE']._serialized_end=548
-  _globals['_MESSAGE_ROLE']._serialized_start=470
-  _globals['_MESSAGE_ROLE']._serialized_end=548
-  _globals['_USAGE']._serialized_start=550
-  _globals['_USAGE']._serialized_end=677
+  _globals['_TOOLERROR']._serialized_start=237
+  _globals['_TOOLERROR']._serialized_end=390
+  _globals['_TOOLERROR_METADATAENTRY']._serialized_start=343
+  _globals['_TOOLERROR_METADATAENTRY']._serialized_end=390
+  _globals['_MESSAGE']._serialized_start=393
+  _globals['_MESSAGE']._serialized_end=658
+  _globals['_MESSAGE_ROLE']._serialized_start=580
+  _globals['_MESSAGE_ROLE']._serialized_end=658
+  _globals['_USAGE']._serialized_start=660
+  _globals['_USAGE']._serialized_end=787
 # @@protoc_insertion_point(module_scope)

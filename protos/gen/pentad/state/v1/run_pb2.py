@@ -24,10 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from pentad.state.v1 import agent_pb2 as pentad_dot_state_dot_v1_dot_agent__pb2
+from pentad.state.v1 import budget_pb2 as pentad_dot_state_dot_v1_dot_budget__pb2
 from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__pb2
+from pentad.state.v1 import workflow_pb2 as pentad_dot_state_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19pentad/state/v1/run.proto\x12\x0fpentad.state.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1dpentad/state/v1/message.proto\"\x10\n\x0eSimpleWorkflow\"W\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x05\x61gent\x18\x02 \x01(\tH\x00\x12\x14\n\ncapability\x18\x03 \x01(\tH\x00\x12\r\n\x05input\x18\x04 \x01(\tB\x0b\n\tperformer\"9\n\x11MultiStepWorkflow\x12$\n\x05steps\x18\x01 \x03(\x0b\x32\x15.pentad.state.v1.Step\"\xc4\x02\n\x07RunSpec\x12\x0f\n\x05\x61gent\x18\x01 \x01(\tH\x00\x12\x14\n\ncapability\x18\x02 \x01(\tH\x00\x12\r\n\x05input\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\'\n\x06limits\x18\x05 \x01(\x0b\x32\x17.pentad.state.v1.Limits\x12\x31\n\x06simple\x18\x06 \x01(\x0b\x32\x1f.pentad.state.v1.SimpleWorkflowH\x01\x12\x38\n\nmulti_step\x18\x07 \x01(\x0b\x32\".pentad.state.v1.MultiStepWorkflowH\x01\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0b\n\tperformerB\n\n\x08workflow\"\x95\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x38\n\x08metadata\x18\x03 \x03(\x0b\x32&.pentad.state.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x05Pause\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x37\n\x0funknown_effects\x18\x03 \x03(\x0b\x32\x1e.pentad.state.v1.UnknownEffect\"l\n\rUnknownEffect\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"\x8c\x01\n\nSettlement\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12\x12\n\x08not_done\x18\x03 \x01(\x08H\x00\x12\x11\n\x07\x66\x61ilure\x18\x04 \x01(\tH\x00\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\t\n\x07\x66inding\"\x93\x03\n\tRunStatus\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x0e\n\x06output\x18\x02 \x01(\t\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x15\n\rcancel_reason\x18\x04 \x01(\t\x12%\n\x05usage\x18\x05 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x12\n\ntool_calls\x18\x07 \x01(\x05\x12%\n\x05pause\x18\x08 \x01(\x0b\x32\x16.pentad.state.v1.Pause\"\x91\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x10\n\x0cSTATE_PAUSED\x10\x06\"\xdf\x02\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12*\n\x06status\x18\x04 \x01(\x0b\x32\x1a.pentad.state.v1.RunStatus\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x08 \x01(\x03\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12\x17\n\x0fpause_requested\x18\x0b \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19pentad/state/v1/run.proto\x12\x0fpentad.state.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpentad/state/v1/agent.proto\x1a\x1cpentad/state/v1/budget.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1epentad/state/v1/workflow.proto\"\x10\n\x0eSimpleWorkflow\"W\n\x04Step\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x05\x61gent\x18\x02 \x01(\tH\x00\x12\x14\n\ncapability\x18\x03 \x01(\tH\x00\x12\r\n\x05input\x18\x04 \x01(\tB\x0b\n\tperformer\"9\n\x11MultiStepWorkflow\x12$\n\x05steps\x18\x01 \x03(\x0b\x32\x15.pentad.state.v1.Step\"\x81\x04\n\x07RunSpec\x12\x0f\n\x05\x61gent\x18\x01 \x01(\tH\x00\x12\x14\n\ncapability\x18\x02 \x01(\tH\x00\x12\r\n\x05input\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\'\n\x06limits\x18\x05 \x01(\x0b\x32\x17.pentad.state.v1.Limits\x12\x31\n\x06simple\x18\x06 \x01(\x0b\x32\x1f.pentad.state.v1.SimpleWorkflowH\x01\x12\x38\n\nmulti_step\x18\x07 \x01(\x0b\x32\".pentad.state.v1.MultiStepWorkflowH\x01\x12.\n\x05graph\x18\r \x01(\x0b\x32\x1d.pentad.state.v1.WorkflowSpecH\x01\x12\x17\n\rworkflow_name\x18\x0e \x01(\tH\x01\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x62udget\x18\n \x01(\x0b\x32\x17.pentad.state.v1.Budget\x12\x36\n\x0esession_policy\x18\x0b \x01(\x0e\x32\x1e.pentad.state.v1.SessionPolicy\x12\x11\n\tcallbacks\x18\x0c \x03(\tB\x0b\n\tperformerB\n\n\x08workflow\"\x95\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x38\n\x08metadata\x18\x03 \x03(\x0b\x32&.pentad.state.v1.Failure.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x05Pause\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x37\n\x0funknown_effects\x18\x03 \x03(\x0b\x32\x1e.pentad.state.v1.UnknownEffect\"l\n\rUnknownEffect\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12+\n\targuments\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Payload\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"\x8c\x01\n\nSettlement\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.pentad.state.v1.PayloadH\x00\x12\x12\n\x08not_done\x18\x03 \x01(\x08H\x00\x12\x11\n\x07\x66\x61ilure\x18\x04 \x01(\tH\x00\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x42\t\n\x07\x66inding\"|\n\x07Waiting\x12\x14\n\x0c\x61pproval_ids\x18\x01 \x03(\t\x12\x15\n\rchild_run_ids\x18\x02 \x03(\t\x12-\n\twake_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\ractive_run_id\x18\x04 \x01(\t\"9\n\tUnwinding\x12\x13\n\x0b\x63ompensated\x18\x01 \x03(\t\x12\x17\n\x0fnot_compensated\x18\x02 \x03(\t\"\xad\x04\n\tRunStatus\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .pentad.state.v1.RunStatus.State\x12\x0e\n\x06output\x18\x02 \x01(\t\x12)\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.Failure\x12\x15\n\rcancel_reason\x18\x04 \x01(\t\x12%\n\x05usage\x18\x05 \x01(\x0b\x32\x16.pentad.state.v1.Usage\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x12\n\ntool_calls\x18\x07 \x01(\x05\x12%\n\x05pause\x18\x08 \x01(\x0b\x32\x16.pentad.state.v1.Pause\x12)\n\x07waiting\x18\t \x01(\x0b\x32\x18.pentad.state.v1.Waiting\x12-\n\tunwinding\x18\x0b \x01(\x0b\x32\x1a.pentad.state.v1.Unwinding\x12+\n\x08spending\x18\n \x03(\x0b\x32\x19.pentad.state.v1.Spending\"\xa4\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x10\n\x0cSTATE_PAUSED\x10\x06\x12\x11\n\rSTATE_WAITING\x10\x07\"\xf6\x02\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12&\n\x04spec\x18\x03 \x01(\x0b\x32\x18.pentad.state.v1.RunSpec\x12*\n\x06status\x18\x04 \x01(\x0b\x32\x1a.pentad.state.v1.RunStatus\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x08 \x01(\x03\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12\x17\n\x0fpause_requested\x18\x0b \x01(\x08\x12\x15\n\rparent_run_id\x18\x0c \x01(\t*\xa2\x01\n\rSessionPolicy\x12\x1e\n\x1aSESSION_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_POLICY_ENQUEUE\x10\x01\x12\x19\n\x15SESSION_POLICY_REJECT\x10\x02\x12\x1c\n\x18SESSION_POLICY_INTERRUPT\x10\x03\x12\x1c\n\x18SESSION_POLICY_ROLL_BACK\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,28 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_SIMPLEWORKFLOW']._serialized_start=139
-  _globals['_SIMPLEWORKFLOW']._serialized_end=155
-  _globals['_STEP']._serialized_start=157
-  _globals['_STEP']._serialized_end=244
-  _globals['_MULTISTEPWORKFLOW']._serialized_start=246
-  _globals['_MULTISTEPWORKFLOW']._serialized_end=303
-  _globals['_RUNSPEC']._serialized_start=306
-  _globals['_RUNSPEC']._serialized_end=630
-  _globals['_FAILURE']._serialized_start=633
-  _globals['_FAILURE']._serialized_end=782
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=735
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=782
-  _globals['_PAUSE']._serialized_start=784
-  _globals['_PAUSE']._serialized_end=881
-  _globals['_UNKNOWNEFFECT']._serialized_start=883
-  _globals['_UNKNOWNEFFECT']._serialized_end=991
-  _globals['_SETTLEMENT']._serialized_start=994
-  _globals['_SETTLEMENT']._serialized_end=1134
-  _globals['_RUNSTATUS']._serialized_start=1137
-  _globals['_RUNSTATUS']._serialized_end=1540
-  _globals['_RUNSTATUS_STATE']._serialized_start=1395
-  _globals['_RUNSTATUS_STATE']._serialized_end=1540
-  _globals['_RUN']._serialized_start=1543
-  _globals['_RUN']._serialized_end=1894
+  _globals['_SESSIONPOLICY']._serialized_start=2510
+  _globals['_SESSIONPOLICY']._serialized_end=2672
+  _globals['_SIMPLEWORKFLOW']._serialized_start=201
+  _globals['_SIMPLEWORKFLOW']._serialized_end=217
+  _globals['_STEP']._serialized_start=219
+  _globals['_STEP']._serialized_end=306
+  _globals['_MULTISTEPWORKFLOW']._serialized_start=308
+  _globals['_MULTISTEPWORKFLOW']._serialized_end=365
+  _globals['_RUNSPEC']._serialized_start=368
+  _globals['_RUNSPEC']._serialized_end=881
+  _globals['_FAILURE']._serialized_start=884
+  _globals['_FAILURE']._serialized_end=1033
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=986
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=1033
+  _globals['_PAUSE']._serialized_start=1035
+  _globals['_PAUSE']._serialized_end=1132
+  _globals['_UNKNOWNEFFECT']._serialized_start=1134
+  _globals['_UNKNOWNEFFECT']._serialized_end=1242
+  _globals['_SETTLEMENT']._serialized_start=1245
+  _globals['_SETTLEMENT']._serialized_end=1385
+  _globals['_WAITING']._serialized_start=1387
+  _globals['_WAITING']._serialized_end=1511
+  _globals['_UNWINDING']._serialized_start=1513
+  _globals['_UNWINDING']._serialized_end=1570
+  _globals['_RUNSTATUS']._serialized_start=1573
+  _globals['_RUNSTATUS']._serialized_end=2130
+  _globals['_RUNSTATUS_STATE']._serialized_start=1966
+  _globals['_RUNSTATUS_STATE']._serialized_end=2130
+  _globals['_RUN']._serialized_start=2133
+  _globals['_RUN']._serialized_end=2507
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,9 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pentad.state.v1 import agent_pb2 as _agent_pb2
+from pentad.state.v1 import budget_pb2 as _budget_pb2
 from pentad.state.v1 import message_pb2 as _message_pb2
+from pentad.state.v1 import workflow_pb2 as _workflow_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +23,40 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SessionPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SessionPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SESSION_POLICY_UNSPECIFIED: _SessionPolicy.ValueType  # 0
+    """Means SESSION_POLICY_ENQUEUE."""
+    SESSION_POLICY_ENQUEUE: _SessionPolicy.ValueType  # 1
+    """It waits for its turn; at most 100 runs wait for one session."""
+    SESSION_POLICY_REJECT: _SessionPolicy.ValueType  # 2
+    """It is not accepted: SESSION_BUSY."""
+    SESSION_POLICY_INTERRUPT: _SessionPolicy.ValueType  # 3
+    """The other one is cancelled; what was said in it until then stays in the session."""
+    SESSION_POLICY_ROLL_BACK: _SessionPolicy.ValueType  # 4
+    """The other one is cancelled, and nothing of it stays in the session."""
+
+class SessionPolicy(_SessionPolicy, metaclass=_SessionPolicyEnumTypeWrapper):
+    """SessionPolicy says what a run does when another one is active in its session: one run of
+    a session is active at a time.
+    """
+
+SESSION_POLICY_UNSPECIFIED: SessionPolicy.ValueType  # 0
+"""Means SESSION_POLICY_ENQUEUE."""
+SESSION_POLICY_ENQUEUE: SessionPolicy.ValueType  # 1
+"""It waits for its turn; at most 100 runs wait for one session."""
+SESSION_POLICY_REJECT: SessionPolicy.ValueType  # 2
+"""It is not accepted: SESSION_BUSY."""
+SESSION_POLICY_INTERRUPT: SessionPolicy.ValueType  # 3
+"""The other one is cancelled; what was said in it until then stays in the session."""
+SESSION_POLICY_ROLL_BACK: SessionPolicy.ValueType  # 4
+"""The other one is cancelled, and nothing of it stays in the session."""
+Global___SessionPolicy: _TypeAlias = SessionPolicy  # noqa: Y015
 
 @_typing.final
 class SimpleWorkflow(_message.Message):
@@ -114,8 +150,13 @@ class RunSpec(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     SIMPLE_FIELD_NUMBER: _builtins.int
     MULTI_STEP_FIELD_NUMBER: _builtins.int
+    GRAPH_FIELD_NUMBER: _builtins.int
+    WORKFLOW_NAME_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    SESSION_POLICY_FIELD_NUMBER: _builtins.int
+    CALLBACKS_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """Name of an agent; its latest revision is pinned at creation."""
     capability: _builtins.str
@@ -126,10 +167,14 @@ class RunSpec(_message.Message):
     """Conversation to read from and append to; empty for none. A session begins
     with its first run: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`.
     """
+    workflow_name: _builtins.str
+    """Name of a stored workflow; its latest version is pinned at creation."""
     priority: _builtins.int
     """Runs of a higher priority are taken first; -10 to 10, 0 by default. Among runs of
     one priority tenants take turns, and a tenant's runs go by age.
     """
+    session_policy: Global___SessionPolicy.ValueType
+    """What happens when another run is active in the session; only with a `session_id`."""
     @_builtins.property
     def limits(self) -> _agent_pb2.Limits:
         """Bounds on this run."""
@@ -143,8 +188,22 @@ class RunSpec(_message.Message):
         """Steps in order."""
 
     @_builtins.property
+    def graph(self) -> _workflow_pb2.WorkflowSpec:
+        """A graph; it names no performer, and its input may be empty."""
+
+    @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Not to be begun before; unset begins at once. At most 365 days ahead."""
+
+    @_builtins.property
+    def budget(self) -> _budget_pb2.Budget:
+        """What the run and all that it starts may spend; when its agents set one too, the
+        smaller holds of each quantity. Unset for no bound of its own.
+        """
+
+    @_builtins.property
+    def callbacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of webhooks that are told when the run waits, is paused or has ended; at most 4."""
 
     def __init__(
         self,
@@ -156,16 +215,21 @@ class RunSpec(_message.Message):
         limits: _agent_pb2.Limits | None = ...,
         simple: Global___SimpleWorkflow | None = ...,
         multi_step: Global___MultiStepWorkflow | None = ...,
+        graph: _workflow_pb2.WorkflowSpec | None = ...,
+        workflow_name: _builtins.str = ...,
         priority: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        budget: _budget_pb2.Budget | None = ...,
+        session_policy: Global___SessionPolicy.ValueType = ...,
+        callbacks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "budget", b"budget", "capability", b"capability", "graph", b"graph", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow", "workflow_name", b"workflow_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "capability", b"capability", "input", b"input", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "priority", b"priority", "session_id", b"session_id", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "budget", b"budget", "callbacks", b"callbacks", "capability", b"capability", "graph", b"graph", "input", b"input", "limits", b"limits", "multi_step", b"multi_step", "performer", b"performer", "priority", b"priority", "session_id", b"session_id", "session_policy", b"session_policy", "simple", b"simple", "start_time", b"start_time", "workflow", b"workflow", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_performer: _TypeAlias = _typing.Literal["agent", "capability"]  # noqa: Y015
     _WhichOneofArgType_performer: _TypeAlias = _typing.Literal["performer", b"performer"]  # noqa: Y015
-    _WhichOneofReturnType_workflow: _TypeAlias = _typing.Literal["simple", "multi_step"]  # noqa: Y015
+    _WhichOneofReturnType_workflow: _TypeAlias = _typing.Literal["simple", "multi_step", "graph", "workflow_name"]  # noqa: Y015
     _WhichOneofArgType_workflow: _TypeAlias = _typing.Literal["workflow", b"workflow"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_performer) -> _WhichOneofReturnType_performer | None: ...
@@ -343,6 +407,76 @@ class Settlement(_message.Message):
 Global___Settlement: _TypeAlias = Settlement  # noqa: Y015
 
 @_typing.final
+class Waiting(_message.Message):
+    """Waiting says what a run waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_IDS_FIELD_NUMBER: _builtins.int
+    CHILD_RUN_IDS_FIELD_NUMBER: _builtins.int
+    WAKE_TIME_FIELD_NUMBER: _builtins.int
+    ACTIVE_RUN_ID_FIELD_NUMBER: _builtins.int
+    active_run_id: _builtins.str
+    """The run that was active in its session, which it waits to leave; empty unless it does."""
+    @_builtins.property
+    def approval_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Approvals that nobody has decided yet; at most 100 are named."""
+
+    @_builtins.property
+    def child_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs that it started and that have not ended yet; at most 100 are named."""
+
+    @_builtins.property
+    def wake_time(self) -> _timestamp_pb2.Timestamp:
+        """When it goes on even if nothing has come; unset for never."""
+
+    def __init__(
+        self,
+        *,
+        approval_ids: _abc.Iterable[_builtins.str] | None = ...,
+        child_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        wake_time: _timestamp_pb2.Timestamp | None = ...,
+        active_run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wake_time", b"wake_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_run_id", b"active_run_id", "approval_ids", b"approval_ids", "child_run_ids", b"child_run_ids", "wake_time", b"wake_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Waiting: _TypeAlias = Waiting  # noqa: Y015
+
+@_typing.final
+class Unwinding(_message.Message):
+    """Unwinding says what a workflow that did not complete took back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPENSATED_FIELD_NUMBER: _builtins.int
+    NOT_COMPENSATED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def compensated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of what was taken back, in that order."""
+
+    @_builtins.property
+    def not_compensated(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of what was to be taken back and was not; the journal says why."""
+
+    def __init__(
+        self,
+        *,
+        compensated: _abc.Iterable[_builtins.str] | None = ...,
+        not_compensated: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compensated", b"compensated", "not_compensated", b"not_compensated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unwinding: _TypeAlias = Unwinding  # noqa: Y015
+
+@_typing.final
 class RunStatus(_message.Message):
     """RunStatus is where a run stands: a projection of its journal."""
 
@@ -368,6 +502,10 @@ class RunStatus(_message.Message):
         """Ended because a caller asked for it."""
         STATE_PAUSED: RunStatus._State.ValueType  # 6
         """Does nothing until a person resumes it; `pause` says why."""
+        STATE_WAITING: RunStatus._State.ValueType  # 7
+        """Goes on by itself once what it waits for has come; `waiting` says what. No process
+        holds it.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """State of a run."""
@@ -386,6 +524,10 @@ class RunStatus(_message.Message):
     """Ended because a caller asked for it."""
     STATE_PAUSED: RunStatus.State.ValueType  # 6
     """Does nothing until a person resumes it; `pause` says why."""
+    STATE_WAITING: RunStatus.State.ValueType  # 7
+    """Goes on by itself once what it waits for has come; `waiting` says what. No process
+    holds it.
+    """
 
     STATE_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
@@ -395,10 +537,13 @@ class RunStatus(_message.Message):
     TURNS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     PAUSE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    UNWINDING_FIELD_NUMBER: _builtins.int
+    SPENDING_FIELD_NUMBER: _builtins.int
     state: Global___RunStatus.State.ValueType
     """Where the run stands."""
     output: _builtins.str
-    """The answer, once completed."""
+    """The answer, once completed; once a budget is exhausted, what there is of it."""
     cancel_reason: _builtins.str
     """The reason given for cancelling, once cancelled."""
     turns: _builtins.int
@@ -417,6 +562,18 @@ class RunStatus(_message.Message):
     def pause(self) -> Global___Pause:
         """Why it is paused, while it is."""
 
+    @_builtins.property
+    def waiting(self) -> Global___Waiting:
+        """What it waits for, while it does."""
+
+    @_builtins.property
+    def unwinding(self) -> Global___Unwinding:
+        """What a workflow took back, once it cannot complete."""
+
+    @_builtins.property
+    def spending(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.Spending]:
+        """What `usage` and `tool_calls` are made of, by agent and model."""
+
     def __init__(
         self,
         *,
@@ -428,10 +585,13 @@ class RunStatus(_message.Message):
         turns: _builtins.int = ...,
         tool_calls: _builtins.int = ...,
         pause: Global___Pause | None = ...,
+        waiting: Global___Waiting | None = ...,
+        unwinding: Global___Unwinding | None = ...,
+        spending: _abc.Iterable[_budget_pb2.Spending] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "pause", b"pause", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "pause", b"pause", "unwinding", b"unwinding", "usage", b"usage", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "failure", b"failure", "output", b"output", "pause", b"pause", "state", b"state", "tool_calls", b"tool_calls", "turns", b"turns", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "failure", b"failure", "output", b"output", "pause", b"pause", "spending", b"spending", "state", b"state", "tool_calls", b"tool_calls", "turns", b"turns", "unwinding", b"unwinding", "usage", b"usage", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,6 +614,7 @@ class Run(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
+    PARENT_RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Identifies the run; opaque."""
     tenant: _builtins.str
@@ -466,6 +627,8 @@ class Run(_message.Message):
     """A cancel was requested and is not carried out yet."""
     pause_requested: _builtins.bool
     """A pause was requested and is not carried out yet."""
+    parent_run_id: _builtins.str
+    """The run that started this one; empty for one that a caller started."""
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What was asked."""
@@ -500,10 +663,11 @@ class Run(_message.Message):
         trace_id: _builtins.str = ...,
         cancel_requested: _builtins.bool = ...,
         pause_requested: _builtins.bool = ...,
+        parent_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "spec", b"spec", "start_time", b"start_time", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "last_seq", b"last_seq", "pause_requested", b"pause_requested", "run_id", b"run_id", "spec", b"spec", "start_time", b"start_time", "status", b"status", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "last_seq", b"last_seq", "parent_run_id", b"parent_run_id", "pause_requested", b"pause_requested", "run_id", b"run_id", "spec", b"spec", "start_time", b"start_time", "status", b"status", "tenant", b"tenant", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from pentad.state.v1 import approval_pb2 as _approval_pb2
 from pentad.state.v1 import event_pb2 as _event_pb2
+from pentad.state.v1 import job_pb2 as _job_pb2
 from pentad.state.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
@@ -90,6 +92,7 @@ class ClaimedRun(_message.Message):
     PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
     PAUSE_REASON_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     last_seq: _builtins.int
     """Number of events in the whole journal."""
     cancel_requested: _builtins.bool
@@ -114,6 +117,10 @@ class ClaimedRun(_message.Message):
     def resumed(self) -> _event_pb2.RunResumed:
         """The run was resumed and its journal does not say so yet."""
 
+    @_builtins.property
+    def signals(self) -> Global___RunSignals:
+        """What it was told and has not journalled yet."""
+
     def __init__(
         self,
         *,
@@ -126,14 +133,47 @@ class ClaimedRun(_message.Message):
         pause_requested: _builtins.bool = ...,
         pause_reason: _builtins.str = ...,
         resumed: _event_pb2.RunResumed | None = ...,
+        signals: Global___RunSignals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "resumed", b"resumed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "resumed", b"resumed", "signals", b"signals"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cancel_requested", b"cancel_requested", "events", b"events", "last_seq", b"last_seq", "lease", b"lease", "owner_lost", b"owner_lost", "pause_reason", b"pause_reason", "pause_requested", b"pause_requested", "resumed", b"resumed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "cancel_requested", b"cancel_requested", "events", b"events", "last_seq", b"last_seq", "lease", b"lease", "owner_lost", b"owner_lost", "pause_reason", b"pause_reason", "pause_requested", b"pause_requested", "resumed", b"resumed", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClaimedRun: _TypeAlias = ClaimedRun  # noqa: Y015
+
+@_typing.final
+class RunSignals(_message.Message):
+    """RunSignals is what a run was told, in the order in which it came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    first: _builtins.int
+    """Number of the first of `events` among all that the run was ever told, from 1."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """What it is to journal."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        first: _builtins.int = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "first", b"first", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunSignals: _TypeAlias = RunSignals  # noqa: Y015
 
 @_typing.final
 class CancelSignal(_message.Message):
@@ -272,6 +312,70 @@ class CreateRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateRunResponse: _TypeAlias = CreateRunResponse  # noqa: Y015
+
+@_typing.final
+class ForkRunRequest(_message.Message):
+    """ForkRunRequest holds a run to record as the fork of another one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call idempotent for 24 hours, as in CreateRunRequest."""
+    fingerprint: _builtins.bytes
+    """Digest of what the caller asked for; a repeat must have the same."""
+    @_builtins.property
+    def created(self) -> _event_pb2.RunCreated:
+        """The first event of the new run, in place of the other one's; `forked_from` says whose
+        events follow it, and up to which. They keep their times; together at most 16 MiB.
+        """
+
+    @_builtins.property
+    def status(self) -> _run_pb2.RunStatus:
+        """Where the new run stands."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        fingerprint: _builtins.bytes = ...,
+        created: _event_pb2.RunCreated | None = ...,
+        status: _run_pb2.RunStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "fingerprint", b"fingerprint", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkRunRequest: _TypeAlias = ForkRunRequest  # noqa: Y015
+
+@_typing.final
+class ForkRunResponse(_message.Message):
+    """ForkRunResponse holds the recorded run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkRunResponse: _TypeAlias = ForkRunResponse  # noqa: Y015
 
 @_typing.final
 class GetRunRequest(_message.Message):
@@ -602,6 +706,7 @@ class ClaimRunsResponse(_message.Message):
     RUNS_FIELD_NUMBER: _builtins.int
     CANCELS_FIELD_NUMBER: _builtins.int
     PAUSES_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimedRun]:
         """Runs that are now the caller's."""
@@ -614,16 +719,21 @@ class ClaimRunsResponse(_message.Message):
     def pauses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PauseSignal]:
         """Runs of the caller that are to rest."""
 
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunSignals]:
+        """What runs of the caller were told; what it has heard already may come again."""
+
     def __init__(
         self,
         *,
         runs: _abc.Iterable[Global___ClaimedRun] | None = ...,
         cancels: _abc.Iterable[Global___CancelSignal] | None = ...,
         pauses: _abc.Iterable[Global___PauseSignal] | None = ...,
+        signals: _abc.Iterable[Global___RunSignals] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "pauses", b"pauses", "runs", b"runs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "pauses", b"pauses", "runs", b"runs", "signals", b"signals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,6 +779,7 @@ class RenewLeasesResponse(_message.Message):
     CANCELS_FIELD_NUMBER: _builtins.int
     PAUSES_FIELD_NUMBER: _builtins.int
     UNREACHED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lost_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Runs whose lease another owner has, or that have ended."""
@@ -687,6 +798,10 @@ class RenewLeasesResponse(_message.Message):
         would have, unless the next renewal finds it.
         """
 
+    @_builtins.property
+    def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunSignals]:
+        """What the runs were told; what the caller has heard already may come again."""
+
     def __init__(
         self,
         *,
@@ -694,10 +809,11 @@ class RenewLeasesResponse(_message.Message):
         cancels: _abc.Iterable[Global___CancelSignal] | None = ...,
         pauses: _abc.Iterable[Global___PauseSignal] | None = ...,
         unreached_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        signals: _abc.Iterable[Global___RunSignals] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids", "pauses", b"pauses", "unreached_run_ids", b"unreached_run_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancels", b"cancels", "lost_run_ids", b"lost_run_ids", "pauses", b"pauses", "signals", b"signals", "unreached_run_ids", b"unreached_run_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -755,10 +871,17 @@ class AppendEventsRequest(_message.Message):
     APPEND_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    HEARD_SIGNALS_FIELD_NUMBER: _builtins.int
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
     expected_seq: _builtins.int
     """Number of events the journal must have now."""
     append_id: _builtins.str
     """Makes the call idempotent; unique inside the run."""
+    heard_signals: _builtins.int
+    """All that the run was told up to this one, counted from 1 over its life, is among
+    these events or the ones before.
+    """
     @_builtins.property
     def lease(self) -> Global___Lease:
         """The right to append."""
@@ -771,6 +894,16 @@ class AppendEventsRequest(_message.Message):
     def status(self) -> _run_pb2.RunStatus:
         """Where the run stands after them."""
 
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalChange]:
+        """Approvals that these events make or change; at most 200."""
+
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
+        """What is to be done now that these events are recorded; each has the run as its
+        `place`. At most 200.
+        """
+
     def __init__(
         self,
         *,
@@ -779,14 +912,50 @@ class AppendEventsRequest(_message.Message):
         append_id: _builtins.str = ...,
         events: _abc.Iterable[_event_pb2.Event] | None = ...,
         status: _run_pb2.RunStatus | None = ...,
+        heard_signals: _builtins.int = ...,
+        approvals: _abc.Iterable[Global___ApprovalChange] | None = ...,
+        jobs: _abc.Iterable[_job_pb2.Job] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_id", b"append_id", "events", b"events", "expected_seq", b"expected_seq", "lease", b"lease", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_id", b"append_id", "approvals", b"approvals", "events", b"events", "expected_seq", b"expected_seq", "heard_signals", b"heard_signals", "jobs", b"jobs", "lease", b"lease", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendEventsRequest: _TypeAlias = AppendEventsRequest  # noqa: Y015
+
+@_typing.final
+class ApprovalChange(_message.Message):
+    """ApprovalChange makes an approval, or changes one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    MUST_BE_PENDING_FIELD_NUMBER: _builtins.int
+    must_be_pending: _builtins.bool
+    """Refuse the whole append with SIGNAL_UNHEARD if somebody has decided it meanwhile:
+    the decision is among the run's signals. Without it a decided one stays as it is.
+    """
+    @_builtins.property
+    def approval(self) -> _approval_pb2.Approval:
+        """The approval as it is to be: pending, expired or withdrawn. The store sets its
+        `approval_id`, `run_id` and `create_time`; what is pending when the run ends is
+        withdrawn.
+        """
+
+    def __init__(
+        self,
+        *,
+        approval: _approval_pb2.Approval | None = ...,
+        must_be_pending: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "must_be_pending", b"must_be_pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalChange: _TypeAlias = ApprovalChange  # noqa: Y015
 
 @_typing.final
 class AppendEventsResponse(_message.Message):
@@ -1006,6 +1175,64 @@ class ResumeRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeRunResponse: _TypeAlias = ResumeRunResponse  # noqa: Y015
+
+@_typing.final
+class SignalRunRequest(_message.Message):
+    """SignalRunRequest holds what a run is told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of the run."""
+    run_id: _builtins.str
+    """The run."""
+    signal_id: _builtins.str
+    """Makes the call idempotent; unique inside the run."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """What its owner is to journal; at most 512 KiB."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        signal_id: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "run_id", b"run_id", "signal_id", b"signal_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalRunRequest: _TypeAlias = SignalRunRequest  # noqa: Y015
+
+@_typing.final
+class SignalRunResponse(_message.Message):
+    """SignalRunResponse says whether the run heard it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDED_FIELD_NUMBER: _builtins.int
+    ended: _builtins.bool
+    """The run had ended already."""
+    def __init__(
+        self,
+        *,
+        ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalRunResponse: _TypeAlias = SignalRunResponse  # noqa: Y015
 
 @_typing.final
 class RequestCancelRequest(_message.Message):

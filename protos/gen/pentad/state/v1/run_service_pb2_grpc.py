@@ -41,6 +41,11 @@ class RunServiceStub:
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunRequest.SerializeToString,
                 response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunResponse.FromString,
                 _registered_method=True)
+        self.ForkRun = channel.unary_unary(
+                '/pentad.state.v1.RunService/ForkRun',
+                request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/pentad.state.v1.RunService/GetRun',
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.GetRunRequest.SerializeToString,
@@ -101,6 +106,11 @@ class RunServiceStub:
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
                 response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
                 _registered_method=True)
+        self.SignalRun = channel.unary_unary(
+                '/pentad.state.v1.RunService/SignalRun',
+                request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunResponse.FromString,
+                _registered_method=True)
         self.RequestCancel = channel.unary_unary(
                 '/pentad.state.v1.RunService/RequestCancel',
                 request_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestCancelRequest.SerializeToString,
@@ -118,8 +128,20 @@ class RunServiceServicer:
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
-        DURABILITY_NOT_REACHED.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+        STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkRun(self, request, context):
+        """ForkRun records a run whose journal is the beginning of another one's, in one atomic
+        step, and puts it into the schedule. Repeating it with the same `request_id` and
+        `fingerprint` returns the run it first created.
+
+        Errors: RUN_NOT_FOUND, EVENT_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+        SCHEDULE_FULL, STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,10 +231,11 @@ class RunServiceServicer:
 
     def AppendEvents(self, request, context):
         """AppendEvents adds events to a run's journal and records its status. A
-        terminal status ends the run and its lease. Repeating it with the same
-        `append_id` returns what the first call returned.
+        terminal status ends the run and its lease; STATE_WAITING ends the lease until a
+        signal or `wake_time` comes. Repeating it with the same `append_id` returns what the
+        first call returned.
 
-        Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
+        Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, SIGNAL_UNHEARD, PAYLOAD_TOO_LARGE,
         STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.
         """
@@ -255,6 +278,18 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignalRun(self, request, context):
+        """SignalRun tells a run something: its owner journals it with its next append, and a
+        run that waits goes on. A run that has ended is told nothing. Repeating it with the
+        same `signal_id` changes nothing.
+
+        Errors: RUN_NOT_FOUND, INBOX_FULL, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RequestCancel(self, request, context):
         """RequestCancel records durably that a run is to end, and tells its owner. A run
         that has ended stays as it is; the first reason given is kept.
@@ -273,6 +308,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.CreateRun,
                     request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunRequest.FromString,
                     response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunResponse.SerializeToString,
+            ),
+            'ForkRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkRun,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -334,6 +374,11 @@ def add_RunServiceServicer_to_server(servicer, server):
                     request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.FromString,
                     response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.SerializeToString,
             ),
+            'SignalRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignalRun,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunResponse.SerializeToString,
+            ),
             'RequestCancel': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestCancel,
                     request_deserializer=pentad_dot_state_dot_v1_dot_run__service__pb2.RequestCancelRequest.FromString,
@@ -369,6 +414,33 @@ class RunService:
             '/pentad.state.v1.RunService/CreateRun',
             pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunRequest.SerializeToString,
             pentad_dot_state_dot_v1_dot_run__service__pb2.CreateRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.RunService/ForkRun',
+            pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_run__service__pb2.ForkRunResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -693,6 +765,33 @@ class RunService:
             '/pentad.state.v1.RunService/ResumeRun',
             pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunRequest.SerializeToString,
             pentad_dot_state_dot_v1_dot_run__service__pb2.ResumeRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignalRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.RunService/SignalRun',
+            pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_run__service__pb2.SignalRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

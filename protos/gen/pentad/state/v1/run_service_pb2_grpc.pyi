@@ -40,8 +40,16 @@ class RunServiceStub:
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
-    DURABILITY_NOT_REACHED.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+    STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
+    """
+    ForkRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ForkRunRequest, _run_service_pb2.ForkRunResponse]
+    """ForkRun records a run whose journal is the beginning of another one's, in one atomic
+    step, and puts it into the schedule. Repeating it with the same `request_id` and
+    `fingerprint` returns the run it first created.
+
+    Errors: RUN_NOT_FOUND, EVENT_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+    SCHEDULE_FULL, STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -95,10 +103,11 @@ class RunServiceStub:
     """
     AppendEvents: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.AppendEventsRequest, _run_service_pb2.AppendEventsResponse]
     """AppendEvents adds events to a run's journal and records its status. A
-    terminal status ends the run and its lease. Repeating it with the same
-    `append_id` returns what the first call returned.
+    terminal status ends the run and its lease; STATE_WAITING ends the lease until a
+    signal or `wake_time` comes. Repeating it with the same `append_id` returns what the
+    first call returned.
 
-    Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
+    Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, SIGNAL_UNHEARD, PAYLOAD_TOO_LARGE,
     STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
     """
@@ -125,6 +134,14 @@ class RunServiceStub:
     Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
     STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
+    SignalRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.SignalRunRequest, _run_service_pb2.SignalRunResponse]
+    """SignalRun tells a run something: its owner journals it with its next append, and a
+    run that waits goes on. A run that has ended is told nothing. Repeating it with the
+    same `signal_id` changes nothing.
+
+    Errors: RUN_NOT_FOUND, INBOX_FULL, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
     RequestCancel: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
     that has ended stays as it is; the first reason given is kept.
@@ -145,8 +162,16 @@ class RunServiceAsyncStub(RunServiceStub):
     hands it to its creator at once. Repeating it with the same `request_id` and
     `fingerprint` returns the run it first created.
 
-    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
-    DURABILITY_NOT_REACHED.
+    Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+    STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
+    """
+    ForkRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ForkRunRequest, _run_service_pb2.ForkRunResponse]  # type: ignore[assignment]
+    """ForkRun records a run whose journal is the beginning of another one's, in one atomic
+    step, and puts it into the schedule. Repeating it with the same `request_id` and
+    `fingerprint` returns the run it first created.
+
+    Errors: RUN_NOT_FOUND, EVENT_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+    SCHEDULE_FULL, STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """GetRun returns one run, named by its id or by the request that created it.
@@ -200,10 +225,11 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     AppendEvents: _aio.UnaryUnaryMultiCallable[_run_service_pb2.AppendEventsRequest, _run_service_pb2.AppendEventsResponse]  # type: ignore[assignment]
     """AppendEvents adds events to a run's journal and records its status. A
-    terminal status ends the run and its lease. Repeating it with the same
-    `append_id` returns what the first call returned.
+    terminal status ends the run and its lease; STATE_WAITING ends the lease until a
+    signal or `wake_time` comes. Repeating it with the same `append_id` returns what the
+    first call returned.
 
-    Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
+    Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, SIGNAL_UNHEARD, PAYLOAD_TOO_LARGE,
     STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
     """
@@ -230,6 +256,14 @@ class RunServiceAsyncStub(RunServiceStub):
     Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
     STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
     """
+    SignalRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.SignalRunRequest, _run_service_pb2.SignalRunResponse]  # type: ignore[assignment]
+    """SignalRun tells a run something: its owner journals it with its next append, and a
+    run that waits goes on. A run that has ended is told nothing. Repeating it with the
+    same `signal_id` changes nothing.
+
+    Errors: RUN_NOT_FOUND, INBOX_FULL, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
     RequestCancel: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RequestCancelRequest, _run_service_pb2.RequestCancelResponse]  # type: ignore[assignment]
     """RequestCancel records durably that a run is to end, and tells its owner. A run
     that has ended stays as it is; the first reason given is kept.
@@ -253,8 +287,22 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         hands it to its creator at once. Repeating it with the same `request_id` and
         `fingerprint` returns the run it first created.
 
-        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, STORE_UNAVAILABLE,
-        DURABILITY_NOT_REACHED.
+        Errors: REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE, SCHEDULE_FULL, SESSION_BUSY,
+        STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
+        """
+
+    @_abc_1.abstractmethod
+    def ForkRun(
+        self,
+        request: _run_service_pb2.ForkRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ForkRunResponse, _abc.Awaitable[_run_service_pb2.ForkRunResponse]]:
+        """ForkRun records a run whose journal is the beginning of another one's, in one atomic
+        step, and puts it into the schedule. Repeating it with the same `request_id` and
+        `fingerprint` returns the run it first created.
+
+        Errors: RUN_NOT_FOUND, EVENT_NOT_FOUND, REQUEST_ID_REUSED, PAYLOAD_TOO_LARGE,
+        SCHEDULE_FULL, STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod
@@ -362,10 +410,11 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.AppendEventsResponse, _abc.Awaitable[_run_service_pb2.AppendEventsResponse]]:
         """AppendEvents adds events to a run's journal and records its status. A
-        terminal status ends the run and its lease. Repeating it with the same
-        `append_id` returns what the first call returned.
+        terminal status ends the run and its lease; STATE_WAITING ends the lease until a
+        signal or `wake_time` comes. Repeating it with the same `append_id` returns what the
+        first call returned.
 
-        Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, PAYLOAD_TOO_LARGE,
+        Errors: RUN_NOT_FOUND, STALE_FENCE, SEQ_CONFLICT, SIGNAL_UNHEARD, PAYLOAD_TOO_LARGE,
         STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.
         """
@@ -409,6 +458,20 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: RUN_NOT_FOUND, RUN_NOT_PAUSED, SETTLEMENT_MISSING, PAYLOAD_TOO_LARGE,
         STORE_UNAVAILABLE, DURABILITY_NOT_REACHED.
+        """
+
+    @_abc_1.abstractmethod
+    def SignalRun(
+        self,
+        request: _run_service_pb2.SignalRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.SignalRunResponse, _abc.Awaitable[_run_service_pb2.SignalRunResponse]]:
+        """SignalRun tells a run something: its owner journals it with its next append, and a
+        run that waits goes on. A run that has ended is told nothing. Repeating it with the
+        same `signal_id` changes nothing.
+
+        Errors: RUN_NOT_FOUND, INBOX_FULL, PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
         """
 
     @_abc_1.abstractmethod

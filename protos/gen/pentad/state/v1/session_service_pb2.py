@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from pentad.state.v1 import message_pb2 as pentad_dot_state_dot_v1_dot_message__pb2
+from pentad.state.v1 import run_pb2 as pentad_dot_state_dot_v1_dot_run__pb2
 from pentad.state.v1 import session_pb2 as pentad_dot_state_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pentad/state/v1/session_service.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x1dpentad/state/v1/session.proto\"\xb2\x01\n\x15\x41ppendMessagesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tappend_id\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12*\n\x08messages\x18\x05 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x16\x41ppendMessagesResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"7\n\x11GetSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"L\n\x13ListSessionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x13ListMessagesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListMessagesResponse\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.pentad.state.v1.SessionMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x10GetWindowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08last_seq\x18\x03 \x01(\x03\x12\x14\n\x0cmax_messages\x18\x04 \x01(\x05\x12\x12\n\nmax_tokens\x18\x05 \x01(\x03\"Q\n\x11GetWindowResponse\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x10\n\x08last_seq\x18\x02 \x01(\x03\":\n\x14\x44\x65leteSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse2\xd6\x04\n\x0eSessionService\x12\x66\n\x0e\x41ppendMessages\x12&.pentad.state.v1.AppendMessagesRequest\x1a\'.pentad.state.v1.AppendMessagesResponse\"\x03\x90\x02\x02\x12Z\n\nGetSession\x12\".pentad.state.v1.GetSessionRequest\x1a#.pentad.state.v1.GetSessionResponse\"\x03\x90\x02\x01\x12`\n\x0cListSessions\x12$.pentad.state.v1.ListSessionsRequest\x1a%.pentad.state.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12`\n\x0cListMessages\x12$.pentad.state.v1.ListMessagesRequest\x1a%.pentad.state.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12W\n\tGetWindow\x12!.pentad.state.v1.GetWindowRequest\x1a\".pentad.state.v1.GetWindowResponse\"\x03\x90\x02\x01\x12\x63\n\rDeleteSession\x12%.pentad.state.v1.DeleteSessionRequest\x1a&.pentad.state.v1.DeleteSessionResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%pentad/state/v1/session_service.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dpentad/state/v1/message.proto\x1a\x19pentad/state/v1/run.proto\x1a\x1dpentad/state/v1/session.proto\"\xc8\x01\n\x15\x41ppendMessagesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tappend_id\x18\x03 \x01(\t\x12\x0e\n\x06run_id\x18\x04 \x01(\t\x12*\n\x08messages\x18\x05 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cleave_run_id\x18\x07 \x01(\t\"C\n\x16\x41ppendMessagesResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"7\n\x11GetSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"?\n\x12GetSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\"L\n\x13ListSessionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x14ListSessionsResponse\x12*\n\x08sessions\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x13ListMessagesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x14ListMessagesResponse\x12\x31\n\x08messages\x18\x01 \x03(\x0b\x32\x1f.pentad.state.v1.SessionMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"r\n\x10GetWindowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x10\n\x08last_seq\x18\x03 \x01(\x03\x12\x14\n\x0cmax_messages\x18\x04 \x01(\x05\x12\x12\n\nmax_tokens\x18\x05 \x01(\x03\"Q\n\x11GetWindowResponse\x12*\n\x08messages\x18\x01 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x10\n\x08last_seq\x18\x02 \x01(\x03\"\xb5\x01\n\x13\x45nterSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12.\n\x06policy\x18\x04 \x01(\x0e\x32\x1e.pentad.state.v1.SessionPolicy\x12\x10\n\x08last_seq\x18\x05 \x01(\x03\x12\x14\n\x0cmax_messages\x18\x06 \x01(\x05\x12\x12\n\nmax_tokens\x18\x07 \x01(\x03\"\xb2\x01\n\x14\x45nterSessionResponse\x12\x15\n\ractive_run_id\x18\x01 \x01(\t\x12*\n\x08messages\x18\x02 \x03(\x0b\x32\x18.pentad.state.v1.Message\x12\x10\n\x08last_seq\x18\x03 \x01(\x03\x12\x1b\n\x13interrupted_run_ids\x18\x04 \x03(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x13LeaveSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\"\x16\n\x14LeaveSessionResponse\"q\n\x12\x46orkSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61t_seq\x18\x03 \x01(\x03\x12\x16\n\x0enew_session_id\x18\x04 \x01(\t\x12\x0f\n\x07\x66ork_id\x18\x05 \x01(\t\"@\n\x13\x46orkSessionResponse\x12)\n\x07session\x18\x01 \x01(\x0b\x32\x18.pentad.state.v1.Session\":\n\x14\x44\x65leteSessionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse2\xf9\x06\n\x0eSessionService\x12\x66\n\x0e\x41ppendMessages\x12&.pentad.state.v1.AppendMessagesRequest\x1a\'.pentad.state.v1.AppendMessagesResponse\"\x03\x90\x02\x02\x12Z\n\nGetSession\x12\".pentad.state.v1.GetSessionRequest\x1a#.pentad.state.v1.GetSessionResponse\"\x03\x90\x02\x01\x12`\n\x0cListSessions\x12$.pentad.state.v1.ListSessionsRequest\x1a%.pentad.state.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12`\n\x0cListMessages\x12$.pentad.state.v1.ListMessagesRequest\x1a%.pentad.state.v1.ListMessagesResponse\"\x03\x90\x02\x01\x12W\n\tGetWindow\x12!.pentad.state.v1.GetWindowRequest\x1a\".pentad.state.v1.GetWindowResponse\"\x03\x90\x02\x01\x12`\n\x0c\x45nterSession\x12$.pentad.state.v1.EnterSessionRequest\x1a%.pentad.state.v1.EnterSessionResponse\"\x03\x90\x02\x02\x12`\n\x0cLeaveSession\x12$.pentad.state.v1.LeaveSessionRequest\x1a%.pentad.state.v1.LeaveSessionResponse\"\x03\x90\x02\x02\x12]\n\x0b\x46orkSession\x12#.pentad.state.v1.ForkSessionRequest\x1a$.pentad.state.v1.ForkSessionResponse\"\x03\x90\x02\x02\x12\x63\n\rDeleteSession\x12%.pentad.state.v1.DeleteSessionRequest\x1a&.pentad.state.v1.DeleteSessionResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,32 +46,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\220\002\001'
   _globals['_SESSIONSERVICE'].methods_by_name['GetWindow']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['GetWindow']._serialized_options = b'\220\002\001'
+  _globals['_SESSIONSERVICE'].methods_by_name['EnterSession']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['EnterSession']._serialized_options = b'\220\002\002'
+  _globals['_SESSIONSERVICE'].methods_by_name['LeaveSession']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['LeaveSession']._serialized_options = b'\220\002\002'
+  _globals['_SESSIONSERVICE'].methods_by_name['ForkSession']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['ForkSession']._serialized_options = b'\220\002\002'
   _globals['_SESSIONSERVICE'].methods_by_name['DeleteSession']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['DeleteSession']._serialized_options = b'\220\002\002'
-  _globals['_APPENDMESSAGESREQUEST']._serialized_start=153
-  _globals['_APPENDMESSAGESREQUEST']._serialized_end=331
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=333
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=400
-  _globals['_GETSESSIONREQUEST']._serialized_start=402
-  _globals['_GETSESSIONREQUEST']._serialized_end=457
-  _globals['_GETSESSIONRESPONSE']._serialized_start=459
-  _globals['_GETSESSIONRESPONSE']._serialized_end=522
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=524
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=600
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=602
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=693
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=695
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=791
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=793
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=891
-  _globals['_GETWINDOWREQUEST']._serialized_start=893
-  _globals['_GETWINDOWREQUEST']._serialized_end=1007
-  _globals['_GETWINDOWRESPONSE']._serialized_start=1009
-  _globals['_GETWINDOWRESPONSE']._serialized_end=1090
-  _globals['_DELETESESSIONREQUEST']._serialized_start=1092
-  _globals['_DELETESESSIONREQUEST']._serialized_end=1150
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=1152
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1175
-  _globals['_SESSIONSERVICE']._serialized_start=1178
-  _globals['_SESSIONSERVICE']._serialized_end=1776
+  _globals['_APPENDMESSAGESREQUEST']._serialized_start=213
+  _globals['_APPENDMESSAGESREQUEST']._serialized_end=413
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=415
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=482
+  _globals['_GETSESSIONREQUEST']._serialized_start=484
+  _globals['_GETSESSIONREQUEST']._serialized_end=539
+  _globals['_GETSESSIONRESPONSE']._serialized_start=541
+  _globals['_GETSESSIONRESPONSE']._serialized_end=604
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=606
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=682
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=684
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=775
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=777
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=873
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=875
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=973
+  _globals['_GETWINDOWREQUEST']._serialized_start=975
+  _globals['_GETWINDOWREQUEST']._serialized_end=1089
+  _globals['_GETWINDOWRESPONSE']._serialized_start=1091
+  _globals['_GETWINDOWRESPONSE']._serialized_end=1172
+  _globals['_ENTERSESSIONREQUEST']._serialized_start=1175
+  _globals['_ENTERSESSIONREQUEST']._serialized_end=1356
+  _globals['_ENTERSESSIONRESPONSE']._serialized_start=1359
+  _globals['_ENTERSESSIONRESPONSE']._serialized_end=1537
+  _globals['_LEAVESESSIONREQUEST']._serialized_start=1539
+  _globals['_LEAVESESSIONREQUEST']._serialized_end=1612
+  _globals['_LEAVESESSIONRESPONSE']._serialized_start=1614
+  _globals['_LEAVESESSIONRESPONSE']._serialized_end=1636
+  _globals['_FORKSESSIONREQUEST']._serialized_start=1638
+  _globals['_FORKSESSIONREQUEST']._serialized_end=1751
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=1753
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=1817
+  _globals['_DELETESESSIONREQUEST']._serialized_start=1819
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1877
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1879
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1902
+  _globals['_SESSIONSERVICE']._serialized_start=1905
+  _globals['_SESSIONSERVICE']._serialized_end=2794
 # @@protoc_insertion_point(module_scope)

@@ -7,8 +7,10 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from pentad.state.v1 import message_pb2 as _message_pb2
+from pentad.state.v1 import run_pb2 as _run_pb2
 from pentad.state.v1 import session_pb2 as _session_pb2
 import builtins as _builtins
 import sys
@@ -33,6 +35,7 @@ class AppendMessagesRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
+    LEAVE_RUN_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner of the session."""
     session_id: _builtins.str
@@ -41,6 +44,10 @@ class AppendMessagesRequest(_message.Message):
     """Makes the call idempotent; the run's id serves."""
     run_id: _builtins.str
     """The run they belong to."""
+    leave_run_id: _builtins.str
+    """The run that leaves the session with this, so that the next one may enter; empty for
+    none.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
         """The messages, in order; together at most 1 MiB."""
@@ -60,10 +67,11 @@ class AppendMessagesRequest(_message.Message):
         run_id: _builtins.str = ...,
         messages: _abc.Iterable[_message_pb2.Message] | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
+        leave_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_id", b"append_id", "messages", b"messages", "run_id", b"run_id", "session_id", b"session_id", "tenant", b"tenant", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_id", b"append_id", "leave_run_id", b"leave_run_id", "messages", b"messages", "run_id", b"run_id", "session_id", b"session_id", "tenant", b"tenant", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -78,7 +86,7 @@ class AppendMessagesResponse(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def session(self) -> _session_pb2.Session:
-        """The session."""
+        """The session; unset where there is none, for its first messages were dropped."""
 
     def __init__(
         self,
@@ -328,6 +336,209 @@ class GetWindowResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetWindowResponse: _TypeAlias = GetWindowResponse  # noqa: Y015
+
+@_typing.final
+class EnterSessionRequest(_message.Message):
+    """EnterSessionRequest names a run that is to begin, and what it wants to see."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGES_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of the session."""
+    session_id: _builtins.str
+    """The session."""
+    run_id: _builtins.str
+    """The run."""
+    policy: _run_pb2.SessionPolicy.ValueType
+    """What happens when another one is active; a run that exists already lines up where it
+    would have been rejected.
+    """
+    last_seq: _builtins.int
+    """As in GetWindowRequest."""
+    max_messages: _builtins.int
+    """As in GetWindowRequest."""
+    max_tokens: _builtins.int
+    """As in GetWindowRequest."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        policy: _run_pb2.SessionPolicy.ValueType = ...,
+        last_seq: _builtins.int = ...,
+        max_messages: _builtins.int = ...,
+        max_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seq", b"last_seq", "max_messages", b"max_messages", "max_tokens", b"max_tokens", "policy", b"policy", "run_id", b"run_id", "session_id", b"session_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnterSessionRequest: _TypeAlias = EnterSessionRequest  # noqa: Y015
+
+@_typing.final
+class EnterSessionResponse(_message.Message):
+    """EnterSessionResponse says whether the run is the active one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIVE_RUN_ID_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_RUN_IDS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    active_run_id: _builtins.str
+    """The active run, which this one waits for; empty when this one is active itself."""
+    last_seq: _builtins.int
+    """As in GetWindowResponse."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
+        """As in GetWindowResponse."""
+
+    @_builtins.property
+    def interrupted_run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs that were interrupted, in order: what they had done is to be appended, each under
+        its own id as `append_id`, before this one begins.
+        """
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the store looked, by its clock."""
+
+    def __init__(
+        self,
+        *,
+        active_run_id: _builtins.str = ...,
+        messages: _abc.Iterable[_message_pb2.Message] | None = ...,
+        last_seq: _builtins.int = ...,
+        interrupted_run_ids: _abc.Iterable[_builtins.str] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_run_id", b"active_run_id", "interrupted_run_ids", b"interrupted_run_ids", "last_seq", b"last_seq", "messages", b"messages", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnterSessionResponse: _TypeAlias = EnterSessionResponse  # noqa: Y015
+
+@_typing.final
+class LeaveSessionRequest(_message.Message):
+    """LeaveSessionRequest names a run that is done with its session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of the session."""
+    session_id: _builtins.str
+    """The session."""
+    run_id: _builtins.str
+    """The run."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "session_id", b"session_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaveSessionRequest: _TypeAlias = LeaveSessionRequest  # noqa: Y015
+
+@_typing.final
+class LeaveSessionResponse(_message.Message):
+    """LeaveSessionResponse is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaveSessionResponse: _TypeAlias = LeaveSessionResponse  # noqa: Y015
+
+@_typing.final
+class ForkSessionRequest(_message.Message):
+    """ForkSessionRequest says where a session leaves another one's way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    AT_SEQ_FIELD_NUMBER: _builtins.int
+    NEW_SESSION_ID_FIELD_NUMBER: _builtins.int
+    FORK_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of both."""
+    session_id: _builtins.str
+    """The session that there is."""
+    at_seq: _builtins.int
+    """The last message that they share."""
+    new_session_id: _builtins.str
+    """The session to begin."""
+    fork_id: _builtins.str
+    """Makes the call idempotent."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        at_seq: _builtins.int = ...,
+        new_session_id: _builtins.str = ...,
+        fork_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_seq", b"at_seq", "fork_id", b"fork_id", "new_session_id", b"new_session_id", "session_id", b"session_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkSessionRequest: _TypeAlias = ForkSessionRequest  # noqa: Y015
+
+@_typing.final
+class ForkSessionResponse(_message.Message):
+    """ForkSessionResponse holds the new session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> _session_pb2.Session:
+        """The session."""
+
+    def __init__(
+        self,
+        *,
+        session: _session_pb2.Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkSessionResponse: _TypeAlias = ForkSessionResponse  # noqa: Y015
 
 @_typing.final
 class DeleteSessionRequest(_message.Message):

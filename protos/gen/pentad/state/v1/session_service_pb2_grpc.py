@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """SessionService keeps conversations.
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
     """
 
     def __init__(self, channel):
@@ -60,6 +61,21 @@ class SessionServiceStub:
                 request_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowRequest.SerializeToString,
                 response_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowResponse.FromString,
                 _registered_method=True)
+        self.EnterSession = channel.unary_unary(
+                '/pentad.state.v1.SessionService/EnterSession',
+                request_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionResponse.FromString,
+                _registered_method=True)
+        self.LeaveSession = channel.unary_unary(
+                '/pentad.state.v1.SessionService/LeaveSession',
+                request_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionResponse.FromString,
+                _registered_method=True)
+        self.ForkSession = channel.unary_unary(
+                '/pentad.state.v1.SessionService/ForkSession',
+                request_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
+                _registered_method=True)
         self.DeleteSession = channel.unary_unary(
                 '/pentad.state.v1.SessionService/DeleteSession',
                 request_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.DeleteSessionRequest.SerializeToString,
@@ -68,12 +84,14 @@ class SessionServiceStub:
 
 
 class SessionServiceServicer:
-    """SessionService keeps conversations.
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
     """
 
     def AppendMessages(self, request, context):
         """AppendMessages adds messages to a session, which begins with the first.
-        Repeating it with the same `append_id` changes nothing.
+        Repeating it with the same `append_id` changes nothing. Messages of a run that leaves
+        and is to be rolled back are dropped.
 
         Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.
@@ -119,9 +137,47 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnterSession(self, request, context):
+        """EnterSession makes a run the active one of its session and returns what it sees of it,
+        or has it line up; its turn is told by a signal, `session_entered`. A run that is active
+        or in line already hears the same again. An active run that does not exist, a minute
+        after it entered, or that has ended, is passed over.
+
+        Errors: SESSION_QUEUE_FULL, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LeaveSession(self, request, context):
+        """LeaveSession takes a run out of its session or the line, and tells the next one that its
+        turn has come. A run that is not there has left already.
+
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForkSession(self, request, context):
+        """ForkSession begins a session with the messages of another one up to a place, in one
+        atomic step; they keep their places. Repeating it with the same `fork_id` changes
+        nothing.
+
+        Errors: SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+        PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteSession(self, request, context):
         """DeleteSession forgets a session and its messages. A session that does not
-        exist is deleted already.
+        exist is deleted already. A run that is active in it goes on, and those in line wait
+        for it: what they add begins the session anew.
 
         Errors: STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.
@@ -158,6 +214,21 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowRequest.FromString,
                     response_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowResponse.SerializeToString,
             ),
+            'EnterSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnterSession,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionResponse.SerializeToString,
+            ),
+            'LeaveSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaveSession,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionResponse.SerializeToString,
+            ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionRequest.FromString,
+                    response_serializer=pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionResponse.SerializeToString,
+            ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
                     request_deserializer=pentad_dot_state_dot_v1_dot_session__service__pb2.DeleteSessionRequest.FromString,
@@ -172,7 +243,8 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """SessionService keeps conversations.
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
     """
 
     @staticmethod
@@ -300,6 +372,87 @@ class SessionService:
             '/pentad.state.v1.SessionService/GetWindow',
             pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowRequest.SerializeToString,
             pentad_dot_state_dot_v1_dot_session__service__pb2.GetWindowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnterSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.SessionService/EnterSession',
+            pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_session__service__pb2.EnterSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaveSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.SessionService/LeaveSession',
+            pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_session__service__pb2.LeaveSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pentad.state.v1.SessionService/ForkSession',
+            pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionRequest.SerializeToString,
+            pentad_dot_state_dot_v1_dot_session__service__pb2.ForkSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

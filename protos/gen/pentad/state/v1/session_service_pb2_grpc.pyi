@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SessionServiceStub:
-    """SessionService keeps conversations."""
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,7 +37,8 @@ class SessionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
     AppendMessages: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.AppendMessagesRequest, _session_service_pb2.AppendMessagesResponse]
     """AppendMessages adds messages to a session, which begins with the first.
-    Repeating it with the same `append_id` changes nothing.
+    Repeating it with the same `append_id` changes nothing. Messages of a run that leaves
+    and is to be rolled back are dropped.
 
     Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
@@ -61,9 +64,35 @@ class SessionServiceStub:
 
     Errors: STORE_UNAVAILABLE.
     """
+    EnterSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.EnterSessionRequest, _session_service_pb2.EnterSessionResponse]
+    """EnterSession makes a run the active one of its session and returns what it sees of it,
+    or has it line up; its turn is told by a signal, `session_entered`. A run that is active
+    or in line already hears the same again. An active run that does not exist, a minute
+    after it entered, or that has ended, is passed over.
+
+    Errors: SESSION_QUEUE_FULL, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
+    LeaveSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.LeaveSessionRequest, _session_service_pb2.LeaveSessionResponse]
+    """LeaveSession takes a run out of its session or the line, and tells the next one that its
+    turn has come. A run that is not there has left already.
+
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
+    ForkSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]
+    """ForkSession begins a session with the messages of another one up to a place, in one
+    atomic step; they keep their places. Repeating it with the same `fork_id` changes
+    nothing.
+
+    Errors: SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+    PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]
     """DeleteSession forgets a session and its messages. A session that does not
-    exist is deleted already.
+    exist is deleted already. A run that is active in it goes on, and those in line wait
+    for it: what they add begins the session anew.
 
     Errors: STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
@@ -71,12 +100,15 @@ class SessionServiceStub:
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
-    """SessionService keeps conversations."""
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AppendMessages: _aio.UnaryUnaryMultiCallable[_session_service_pb2.AppendMessagesRequest, _session_service_pb2.AppendMessagesResponse]  # type: ignore[assignment]
     """AppendMessages adds messages to a session, which begins with the first.
-    Repeating it with the same `append_id` changes nothing.
+    Repeating it with the same `append_id` changes nothing. Messages of a run that leaves
+    and is to be rolled back are dropped.
 
     Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
@@ -102,16 +134,44 @@ class SessionServiceAsyncStub(SessionServiceStub):
 
     Errors: STORE_UNAVAILABLE.
     """
+    EnterSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.EnterSessionRequest, _session_service_pb2.EnterSessionResponse]  # type: ignore[assignment]
+    """EnterSession makes a run the active one of its session and returns what it sees of it,
+    or has it line up; its turn is told by a signal, `session_entered`. A run that is active
+    or in line already hears the same again. An active run that does not exist, a minute
+    after it entered, or that has ended, is passed over.
+
+    Errors: SESSION_QUEUE_FULL, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
+    LeaveSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.LeaveSessionRequest, _session_service_pb2.LeaveSessionResponse]  # type: ignore[assignment]
+    """LeaveSession takes a run out of its session or the line, and tells the next one that its
+    turn has come. A run that is not there has left already.
+
+    Errors: STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
+    ForkSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.ForkSessionRequest, _session_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
+    """ForkSession begins a session with the messages of another one up to a place, in one
+    atomic step; they keep their places. Repeating it with the same `fork_id` changes
+    nothing.
+
+    Errors: SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+    PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+    DURABILITY_NOT_REACHED.
+    """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_session_service_pb2.DeleteSessionRequest, _session_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """DeleteSession forgets a session and its messages. A session that does not
-    exist is deleted already.
+    exist is deleted already. A run that is active in it goes on, and those in line wait
+    for it: what they add begins the session anew.
 
     Errors: STORE_UNAVAILABLE,
     DURABILITY_NOT_REACHED.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SessionService keeps conversations."""
+    """SessionService keeps conversations, and who is at it: one run of a session is active at a
+    time, and the others line up.
+    """
 
     @_abc_1.abstractmethod
     def AppendMessages(
@@ -120,7 +180,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.AppendMessagesResponse, _abc.Awaitable[_session_service_pb2.AppendMessagesResponse]]:
         """AppendMessages adds messages to a session, which begins with the first.
-        Repeating it with the same `append_id` changes nothing.
+        Repeating it with the same `append_id` changes nothing. Messages of a run that leaves
+        and is to be rolled back are dropped.
 
         Errors: PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.
@@ -172,13 +233,57 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def EnterSession(
+        self,
+        request: _session_service_pb2.EnterSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.EnterSessionResponse, _abc.Awaitable[_session_service_pb2.EnterSessionResponse]]:
+        """EnterSession makes a run the active one of its session and returns what it sees of it,
+        or has it line up; its turn is told by a signal, `session_entered`. A run that is active
+        or in line already hears the same again. An active run that does not exist, a minute
+        after it entered, or that has ended, is passed over.
+
+        Errors: SESSION_QUEUE_FULL, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+
+    @_abc_1.abstractmethod
+    def LeaveSession(
+        self,
+        request: _session_service_pb2.LeaveSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.LeaveSessionResponse, _abc.Awaitable[_session_service_pb2.LeaveSessionResponse]]:
+        """LeaveSession takes a run out of its session or the line, and tells the next one that its
+        turn has come. A run that is not there has left already.
+
+        Errors: STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+
+    @_abc_1.abstractmethod
+    def ForkSession(
+        self,
+        request: _session_service_pb2.ForkSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_session_service_pb2.ForkSessionResponse, _abc.Awaitable[_session_service_pb2.ForkSessionResponse]]:
+        """ForkSession begins a session with the messages of another one up to a place, in one
+        atomic step; they keep their places. Repeating it with the same `fork_id` changes
+        nothing.
+
+        Errors: SESSION_NOT_FOUND, MESSAGE_NOT_FOUND, SESSION_ALREADY_EXISTS,
+        PAYLOAD_TOO_LARGE, STORE_UNAVAILABLE,
+        DURABILITY_NOT_REACHED.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteSession(
         self,
         request: _session_service_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_session_service_pb2.DeleteSessionResponse, _abc.Awaitable[_session_service_pb2.DeleteSessionResponse]]:
         """DeleteSession forgets a session and its messages. A session that does not
-        exist is deleted already.
+        exist is deleted already. A run that is active in it goes on, and those in line wait
+        for it: what they add begins the session anew.
 
         Errors: STORE_UNAVAILABLE,
         DURABILITY_NOT_REACHED.

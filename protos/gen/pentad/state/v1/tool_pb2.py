@@ -24,17 +24,18 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from pentad.state.v1 import approval_policy_pb2 as pentad_dot_state_dot_v1_dot_approval__policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apentad/state/v1/tool.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xad\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12-\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x17.pentad.state.v1.Effect\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration*Y\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_PURE\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_ONCE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apentad/state/v1/tool.proto\x12\x0fpentad.state.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a%pentad/state/v1/approval_policy.proto\"\xf0\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12-\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06\x65\x66\x66\x65\x63t\x18\x04 \x01(\x0e\x32\x17.pentad.state.v1.Effect\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x08\x61pproval\x18\x06 \x01(\x0b\x32\x1f.pentad.state.v1.ApprovalPolicy\x12\x0e\n\x06native\x18\x07 \x01(\x08*Y\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_PURE\x10\x01\x12\x15\n\x11\x45\x46\x46\x45\x43T_IDEMPOTENT\x10\x02\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_ONCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pentad.state.v1.tool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EFFECT']._serialized_start=285
-  _globals['_EFFECT']._serialized_end=374
-  _globals['_TOOL']._serialized_start=110
-  _globals['_TOOL']._serialized_end=283
+  _globals['_EFFECT']._serialized_start=391
+  _globals['_EFFECT']._serialized_end=480
+  _globals['_TOOL']._serialized_start=149
+  _globals['_TOOL']._serialized_end=389
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from pentad.state.v1 import approval_policy_pb2 as _approval_policy_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -62,12 +63,16 @@ class Tool(_message.Message):
     INPUT_SCHEMA_FIELD_NUMBER: _builtins.int
     EFFECT_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    NATIVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Unique name: `[a-z][a-z0-9_]{0,63}`."""
     description: _builtins.str
     """What it does and when to use it, written for a model."""
     effect: Global___Effect.ValueType
     """What a repeat may cause."""
+    native: _builtins.bool
+    """The orchestrator carries it out itself: it waits for a person, a time or other runs."""
     @_builtins.property
     def input_schema(self) -> _struct_pb2.Struct:
         """JSON Schema of the arguments; always an object."""
@@ -75,6 +80,10 @@ class Tool(_message.Message):
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long one call may take before it is stopped."""
+
+    @_builtins.property
+    def approval(self) -> _approval_policy_pb2.ApprovalPolicy:
+        """A person has to agree before a call; unset for never."""
 
     def __init__(
         self,
@@ -84,10 +93,12 @@ class Tool(_message.Message):
         input_schema: _struct_pb2.Struct | None = ...,
         effect: Global___Effect.ValueType = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        approval: _approval_policy_pb2.ApprovalPolicy | None = ...,
+        native: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["input_schema", b"input_schema", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "input_schema", b"input_schema", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "effect", b"effect", "input_schema", b"input_schema", "name", b"name", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "description", b"description", "effect", b"effect", "input_schema", b"input_schema", "name", b"name", "native", b"native", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
