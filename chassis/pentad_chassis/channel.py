@@ -45,7 +45,9 @@ _Response = TypeVar("_Response")
 _Element_co = TypeVar("_Element_co", covariant=True)
 
 
-class _Stream(Protocol[_Element_co]):
+class Stream(Protocol[_Element_co]):
+    """What a call answers with that streams."""
+
     def __aiter__(self) -> AsyncIterator[_Element_co]: ...
 
     def cancel(self) -> bool: ...
@@ -94,7 +96,7 @@ async def open_channel(
 
 
 @asynccontextmanager
-async def reading(call: _Stream[_Response]) -> AsyncIterator[AsyncIterator[_Response]]:
+async def reading(call: Stream[_Response]) -> AsyncIterator[AsyncIterator[_Response]]:
     """Read a response stream inside the block; leaving it early cancels the RPC at the peer."""
     try:
         yield call.__aiter__()
