@@ -6,11 +6,15 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from pentad.state.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from pentad.state.v1.approval_service_pb2_grpc import add_ApprovalServiceServicer_to_server
+from pentad.state.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from pentad.state.v1.effect_service_pb2_grpc import add_EffectServiceServicer_to_server
 from pentad.state.v1.entry_service_pb2_grpc import add_EntryServiceServicer_to_server
+from pentad.state.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from pentad.state.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from pentad.state.v1.run_service_pb2_grpc import add_RunServiceServicer_to_server
 from pentad.state.v1.session_service_pb2_grpc import add_SessionServiceServicer_to_server
+from pentad.state.v1.topic_service_pb2_grpc import add_TopicServiceServicer_to_server
 from pentad.state.v1.trace_service_pb2_grpc import add_TraceServiceServicer_to_server
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.server import serving
@@ -26,20 +30,28 @@ from pentad_state.pipe import Pipe
 from pentad_state.pulse import Pulse
 from pentad_state.servicer import (
     AgentServicer,
+    ApprovalServicer,
+    BudgetServicer,
     EffectServicer,
     EntryServicer,
+    JobServicer,
     RegistryServicer,
     RunServicer,
     SessionServicer,
+    TopicServicer,
     TraceServicer,
 )
-from pentad_state.signals import Signals
+from pentad_state.signals import Listener, Signals
 from pentad_state.topology import store_at
 from pentad_state.waiting import running
 
 _PARKED = frozenset(
-    f"/pentad.state.v1.RunService/{rpc}" for rpc in ("ClaimRuns", "WaitRun", "TailRun")
-)
+    f"/pentad.state.v1.{rpc}"
+    for rpc in (
+        "RunService/ClaimRuns", "RunService/WaitRun", "RunService/TailRun", "JobService/ClaimJobs",
+        "TopicService/ReadTopic", "TopicService/TailTopic",
+    )
+)  # fmt: skip
 """Calls that only wait for something to happen; a stop ends them at once."""
 
 
@@ -55,6 +67,10 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
             partial(add_AgentServiceServicer_to_server, AgentServicer(core)),
             partial(add_RegistryServiceServicer_to_server, RegistryServicer(core)),
             partial(add_TraceServiceServicer_to_server, TraceServicer(core)),
+            partial(add_BudgetServiceServicer_to_server, BudgetServicer(core)),
+            partial(add_ApprovalServiceServicer_to_server, ApprovalServicer(core)),
+            partial(add_JobServiceServicer_to_server, JobServicer(core)),
+            partial(add_TopicServiceServicer_to_server, TopicServicer(core)),
         ]
         async with (
             recording_spans(telemetry, core.traces.record),
@@ -77,7 +93,13 @@ async def open_core(url: str, config: Config, telemetry: Telemetry) -> AsyncIter
     store, endpoint = store_at(url, open_pipe, telemetry)
     core = StateCore.over(store, config, SystemClock(), metrics)
     metrics.watch(lambda: store.waiting, lambda: core.watchers.count)
-    signals = Signals(endpoint, {"work": core.schedule, "runs": core.watchers}, telemetry)
+    listeners: dict[str, Listener] = {
+        "work": core.schedule,
+        "runs": core.watchers,
+        "jobs": core.job_queues,
+        "topics": core.subscribers,
+    }
+    signals = Signals(endpoint, listeners, telemetry)
     pulse = Pulse(store, config, telemetry, alarm)
     async with running(store.serve(), signals.serve()):
         await pulse.begin()

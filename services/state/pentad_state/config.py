@@ -55,6 +55,12 @@ class Config(Settings, env_prefix="PENTAD_STATE_"):
     session_messages_max: int = Field(default=10_000, ge=1000)
     """Messages kept of one session; the oldest go first."""
 
+    topic_retention_s: float = Field(default=7 * _DAY_S, ge=60.0, le=400 * _DAY_S)
+    """How long what was published is kept."""
+
+    topic_events_max: int = Field(default=10_000, ge=100, le=1_000_000)
+    """Events kept of one topic; the oldest go first."""
+
     @field_validator("redis_url")
     @classmethod
     def _leads_to_a_store(cls, url: SecretStr | None) -> SecretStr | None:

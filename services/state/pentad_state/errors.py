@@ -6,12 +6,17 @@ from pentad_chassis.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    OutOfRange,
     ResourceExhausted,
     Unavailable,
 )
+from pentad_state import approval_errors  # noqa: F401 - its reasons are among them
 
 _SCHEDULE_RETRY_S = 5.0
 """A full schedule empties as runs end, which takes longer than a call."""
+
+_INBOX_RETRY_S = 1.0
+"""An owner that is alive hears what a run is told with its next append."""
 
 
 class StoreUnavailable(Unavailable):
@@ -56,12 +61,35 @@ class InvalidPageToken(InvalidArgument):
 
 
 class InvalidCursor(InvalidArgument):
-    """The cursor is not one of an event of this run."""
+    """The cursor is not one of an event of this run, or of this topic."""
 
     reason = "INVALID_CURSOR"
 
     def __init__(self) -> None:
-        super().__init__("after is not the cursor of an event of this run", field="after")
+        super().__init__("after is not the cursor of an event that is there", field="after")
+
+
+class CursorExpired(OutOfRange):
+    """What stood behind the cursor is not kept any more."""
+
+    reason = "CURSOR_EXPIRED"
+
+    def __init__(self, oldest_cursor: str, oldest_seq: int) -> None:
+        super().__init__(
+            f"what stood behind the cursor is not kept any more; the oldest event is behind place"
+            f" {oldest_seq}",
+            oldest_cursor=oldest_cursor,
+            oldest_seq=str(oldest_seq),
+        )
+
+
+class TopicTriggersFull(ResourceExhausted):
+    """As many triggers read the topic as may."""
+
+    reason = "TOPIC_TRIGGERS_FULL"
+
+    def __init__(self, topic: str, limit: int) -> None:
+        super().__init__(f"topic {topic!r} has {limit} triggers", topic=topic, limit=str(limit))
 
 
 class RunNotFound(NotFound):
@@ -144,6 +172,31 @@ class SeqConflict(Aborted):
         )
 
 
+class SignalUnheard(Aborted):
+    """The run was told something that the append does not know of, and that it depends on."""
+
+    reason = "SIGNAL_UNHEARD"
+
+    def __init__(self, run_id: str, approval_id: str) -> None:
+        super().__init__(
+            f"approval {approval_id!r} was decided meanwhile",
+            run_id=run_id,
+            approval_id=approval_id,
+        )
+
+
+class InboxFull(ResourceExhausted):
+    """The run was told more than its owner has journalled so far."""
+
+    reason = "INBOX_FULL"
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        super().__init__(
+            f"run {run_id!r} has {limit} signals to hear", run_id=run_id, limit=str(limit)
+        )
+        self.retry_after_s = _INBOX_RETRY_S
+
+
 class SessionNotFound(NotFound):
     """The tenant has no such session, or not any more."""
 
@@ -151,6 +204,69 @@ class SessionNotFound(NotFound):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"no session {session_id!r}", session_id=session_id)
+
+
+class SessionAlreadyExists(AlreadyExists):
+    """The tenant has a session of that name, or a run is at it."""
+
+    reason = "SESSION_ALREADY_EXISTS"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"session {session_id!r} already exists", session_id=session_id)
+
+
+class SessionBusy(FailedPrecondition):
+    """Another run is active in the session, and this one was to be rejected then."""
+
+    reason = "SESSION_BUSY"
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        super().__init__(
+            f"run {run_id!r} is active in session {session_id!r}",
+            session_id=session_id,
+            run_id=run_id,
+        )
+
+
+class SessionQueueFull(FailedPrecondition):
+    """As many runs wait for the session as may."""
+
+    reason = "SESSION_QUEUE_FULL"
+
+    def __init__(self, session_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit} runs wait for session {session_id!r}; no more may",
+            session_id=session_id,
+            limit=str(limit),
+        )
+
+
+class MessageNotFound(NotFound):
+    """The session has no message at that place, or not any more."""
+
+    reason = "MESSAGE_NOT_FOUND"
+
+    def __init__(self, session_id: str, seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"session {session_id!r} has no message {seq}; its last is {last_seq}",
+            session_id=session_id,
+            seq=str(seq),
+            last_seq=str(last_seq),
+        )
+
+
+class EventNotFound(NotFound):
+    """The run's journal has no event at that place."""
+
+    reason = "EVENT_NOT_FOUND"
+
+    def __init__(self, run_id: str, seq: int, last_seq: int) -> None:
+        super().__init__(
+            f"run {run_id!r} has no event {seq}; its last is {last_seq}",
+            run_id=run_id,
+            seq=str(seq),
+            last_seq=str(last_seq),
+        )
 
 
 class EntryNotFound(NotFound):
@@ -196,6 +312,24 @@ class ArgumentsChanged(AlreadyExists):
             run_id=run_id,
             call_id=call_id,
         )
+
+
+class BudgetNotFound(NotFound):
+    """Nobody set a budget of the account."""
+
+    reason = "BUDGET_NOT_FOUND"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"no budget of {account}", account=account)
+
+
+class BudgetsFull(ResourceExhausted):
+    """The tenant has as many budgets as there may be."""
+
+    reason = "BUDGETS_FULL"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there are {most} budgets already; delete some", limit=str(most))
 
 
 class AgentNotFound(NotFound):

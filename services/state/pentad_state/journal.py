@@ -1,19 +1,25 @@
 """How events are kept, and how they become what callers see."""
 
 import hashlib
+from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from pentad.state.v1.event_pb2 import Event, TextDelta
+from pentad_state.bounds import check_count, invalid
 from pentad_state.cursor import Position, to_cursor
 
-_STAMP = 13
-_TAG = 16
+STAMP = 13
+"""Digits of the time that what was recorded begins with."""
+TAG = 16
+"""Letters behind that which tell the request that brought it."""
+_EVENTS_MAX = 200
+_NOT_APPENDED = frozenset({None, "text_delta", "run_created"})
 
 
 def tag_of(append_id: str) -> str:
     """Return what marks the events of one append: 64 bits, compared at one place of a journal."""
-    return hashlib.blake2b(append_id.encode(), digest_size=_TAG // 2).hexdigest()
+    return hashlib.blake2b(append_id.encode(), digest_size=TAG // 2).hexdigest()
 
 
 def to_kept(event: Event) -> bytes:
@@ -25,10 +31,18 @@ def to_kept(event: Event) -> bytes:
     return event.SerializeToString()
 
 
+def check_kinds(field: str, events: Sequence[Event]) -> None:
+    """Refuse events that are none, or that no owner appends."""
+    check_count(field, len(events), _EVENTS_MAX)
+    for i, event in enumerate(events):
+        if event.WhichOneof("kind") in _NOT_APPENDED:
+            raise invalid(f"{field}[{i}].kind", "must be one that is appended to a journal")
+
+
 def from_kept(run_id: str, seq: int, kept: bytes) -> Event:
     """Return the event that stands at a place of a journal."""
-    event = Event.FromString(kept[_STAMP + _TAG :])
-    return stamped(event, run_id, seq, int(kept[:_STAMP]))
+    event = Event.FromString(kept[STAMP + TAG :])
+    return stamped(event, run_id, seq, int(kept[:STAMP]))
 
 
 def stamped(event: Event, run_id: str, seq: int, ms: int) -> Event:

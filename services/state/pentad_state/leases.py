@@ -9,9 +9,17 @@ from typing import NamedTuple
 
 from pentad.state.v1.event_pb2 import RunResumed
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad.state.v1.run_service_pb2 import CancelSignal, Claim, ClaimedRun, Lease, PauseSignal
+from pentad.state.v1.run_service_pb2 import (
+    CancelSignal,
+    Claim,
+    ClaimedRun,
+    Lease,
+    PauseSignal,
+    RunSignals,
+)
 from pentad_state.bounds import check_count, check_name, to_ms
 from pentad_state.errors import StoreUnavailable
+from pentad_state.inbox import SIGNAL_BYTES, to_signals
 from pentad_state.journal import from_kept
 from pentad_state.pages import STAMP
 from pentad_state.partitions import RUN_ID_CHARS, key, partition_of_run
@@ -26,6 +34,11 @@ JOURNAL_EVENTS = 1000
 JOURNAL_BYTES = 1024 * 1024
 """Of a journal, in one answer; the owner of a longer one lists the rest."""
 
+_SIGNALS_BYTES = 4 * 1024 * 1024
+"""Of what runs were told, in one answer."""
+
+_SCHEDULE = ("ready", "leases", "due", "turns", "ended", "wakes")
+
 _LISTED = STAMP + RUN_ID_CHARS
 """Length of what a tenant's list holds of a run: a time and an id."""
 
@@ -37,7 +50,7 @@ class View:
     candidates: list[Candidate]
     """What may be claimed now."""
     due_s: float | None
-    """Until the next of its runs that wait for their start may begin; None when none waits so."""
+    """Until the next of its runs that wait for a time may go on; None when none waits so."""
 
 
 class Asked(NamedTuple):
@@ -45,6 +58,16 @@ class Asked(NamedTuple):
 
     cancels: list[CancelSignal]
     pauses: list[PauseSignal]
+    signals: list[RunSignals]
+
+
+class _Wish(NamedTuple):
+    """What there is to say of a run to its owner."""
+
+    run_id: str
+    cancel: bytes | None
+    pause: bytes | None
+    unheard: int
 
 
 class Renewed(NamedTuple):
@@ -79,13 +102,14 @@ class Leases:
             script("run_claim"),
             [
                 key(p, "run", run_id), key(p, "journal", run_id), key(p, "ready"),
-                key(p, "leases"),
+                key(p, "leases"), key(p, "inbox", run_id),
             ],
             run_id, candidate.place, claim.owner, lease_ms(claim), JOURNAL_EVENTS, JOURNAL_BYTES,
+            SIGNAL_BYTES,
         )  # fmt: skip
         if verdict != b"CLAIMED":
             return None
-        fence, seq, lost, cancel, pause, resumed, kept = rest
+        fence, seq, lost, cancel, pause, resumed, heard, told, kept = rest
         return ClaimedRun(
             lease=Lease(run_id=run_id, fence=fence),
             events=[from_kept(run_id, i, event) for i, event in enumerate(kept, 1)],
@@ -96,6 +120,7 @@ class Leases:
             pause_requested=pause is not None,
             pause_reason=(pause or b"").decode(),
             resumed=None if resumed is None else RunResumed.FromString(resumed),
+            signals=to_signals(run_id, heard, told),
         )
 
     async def renew(self, claim: Claim, leases: Sequence[Lease]) -> Renewed:
@@ -113,7 +138,7 @@ class Leases:
         )
         lost: list[str] = []
         unreached: list[str] = []
-        wishes: list[tuple[str, Reply, Reply]] = []
+        wishes: list[_Wish] = []
         for partition, group in groups:
             if partition not in replies:
                 unreached += (lease.run_id for lease in group)
@@ -122,8 +147,8 @@ class Leases:
                 if verdict == b"LOST":
                     lost.append(lease.run_id)
                 else:
-                    wishes.append((lease.run_id, *wish))
-        return Renewed(lost, _asked(wishes), unreached)
+                    wishes.append(_Wish(lease.run_id, *wish))
+        return Renewed(lost, await self._asked(wishes), unreached)
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give runs back to the schedule; those that are not held any more stay as they are."""
@@ -148,19 +173,55 @@ class Leases:
             replies = await answers({run_id: self._wishes(run_id) for run_id in run_ids})
         except StoreUnavailable:
             replies = {}
-        return _asked(
-            (run_id, *wish)
-            for run_id, (state, holder, *wish) in replies.items()
+        return await self._asked(
+            _Wish(run_id, cancel, pause, int(told or 0) - int(heard or 0))
+            for run_id, (state, holder, cancel, pause, told, heard) in replies.items()
             if state == _RUNNING and holder == owner.encode()
         )
 
     async def _wishes(self, run_id: str) -> Reply:
         run = key(partition_of_run(run_id), "run", run_id)
-        return await self._store.call("HMGET", run, "state", "owner", "cancel", "pause")
+        return await self._store.call(
+            "HMGET", run, "state", "owner", "cancel", "pause", "told", "heard"
+        )
+
+    async def _asked(self, wishes: Iterable["_Wish"]) -> Asked:
+        asked = Asked([], [], [])
+        told: list[str] = []
+        for run_id, cancel, pause, unheard in wishes:
+            if cancel is not None:
+                asked.cancels.append(CancelSignal(run_id=run_id, reason=cancel.decode()))
+            if pause is not None:
+                asked.pauses.append(PauseSignal(run_id=run_id, reason=pause.decode()))
+            if unheard > 0:
+                told.append(run_id)
+        return Asked(asked.cancels, asked.pauses, await self._inboxes(told) if told else [])
+
+    async def _inboxes(self, run_ids: Sequence[str]) -> list[RunSignals]:
+        """Return what runs were told, as much as fits into a message; the rest comes later."""
+        found: list[RunSignals] = []
+        size = 0
+        for run_id in run_ids:
+            p = partition_of_run(run_id)
+            try:
+                heard, kept = await self._store.run(
+                    script("run_inbox"),
+                    [key(p, "run", run_id), key(p, "inbox", run_id)],
+                    JOURNAL_EVENTS, SIGNAL_BYTES,
+                )  # fmt: skip
+            except StoreUnavailable:
+                continue
+            signals = to_signals(run_id, heard, kept)
+            if signals is not None:
+                found.append(signals)
+                size += signals.ByteSize()
+            if size >= _SIGNALS_BYTES:
+                break
+        return found
 
     async def _peek(self, partition: int, limit: int) -> View:
-        keys = [key(partition, kind) for kind in ("ready", "leases", "due", "turns", "ended")]
-        expired, ready, due_ms, over = await self._store.run(script("run_peek"), keys, limit)
+        keys = [key(partition, kind) for kind in _SCHEDULE]
+        expired, ready, next_ms, over = await self._store.run(script("run_peek"), keys, limit)
         if over:
             await self._forget(partition, over)
         return View(
@@ -168,7 +229,7 @@ class Leases:
                 *starmap(Candidate.expired, zip(expired[::2], expired[1::2], strict=True)),
                 *starmap(Candidate.waiting, zip(ready[::2], ready[1::2], strict=True)),
             ],
-            due_s=None if due_ms is None else due_ms / 1000,
+            due_s=None if next_ms is None else next_ms / 1000,
         )
 
     async def _forget(self, partition: int, over: Sequence[bytes]) -> None:
@@ -186,16 +247,6 @@ class Leases:
             )
         )
         await self._store.call("ZREM", key(partition, "ended"), *over)
-
-
-def _asked(wishes: Iterable[tuple[str, Reply, Reply]]) -> Asked:
-    asked = Asked([], [])
-    for run_id, cancel, pause in wishes:
-        if cancel is not None:
-            asked.cancels.append(CancelSignal(run_id=run_id, reason=cancel.decode()))
-        if pause is not None:
-            asked.pauses.append(PauseSignal(run_id=run_id, reason=pause.decode()))
-    return asked
 
 
 def lease_ms(claim: Claim) -> int:

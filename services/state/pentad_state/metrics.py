@@ -31,7 +31,7 @@ class StateMetrics:
         self._pickups = metrics.timings(
             "pentad_schedule_pickup_delay_seconds",
             "Age of a run's place in the schedule when it is claimed: since its creation if it "
-            "waits, since its lease ended if it is lost.",
+            "waits to be begun, since its lease ended if it is lost.",
             ("kind",),
             LONG_BUCKETS_S,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from pentad_state.cursor import checksum, decode, encode
@@ -88,14 +89,46 @@ async def newest(store: Store, kind: str, tenant: str, before: str) -> tuple[lis
     The index has a part in each partition. From each comes a share; what is older than the end of
     a share that was full is left for the next read, for its partition may hold more in between.
     """
+    keys = [key(p, kind, tenant) for p in range(PARTITIONS)]
+    return await _newest(store, keys, f"({before}" if before else "+", "-")
+
+
+async def newest_of(store: Store, kind: str, mine: str, before: str) -> tuple[list[str], bool]:
+    """Return the same of an index that all tenants share: members that begin with `mine`.
+
+    What follows in them begins with the digits of a time; `mine` is left out of what is returned.
+    """
+    keys = [key(p, kind) for p in range(PARTITIONS)]
+    below = f"({mine}{before or ':'}"  # which comes behind every digit
+    members, more = await _newest(store, keys, below, f"({mine}")
+    return [member[len(mine) :] for member in members], more
+
+
+async def _newest(
+    store: Store, keys: Sequence[str], below: str, above: str
+) -> tuple[list[str], bool]:
     share = SCAN // 8
-    below = f"({before}" if before else "+"
     parts = await asyncio.gather(
-        *(
-            store.call("ZREVRANGEBYLEX", key(p, kind, tenant), below, "-", "LIMIT", 0, share)
-            for p in range(PARTITIONS)
-        )
+        *(store.call("ZREVRANGEBYLEX", k, below, above, "LIMIT", 0, share) for k in keys)
     )
     horizon = max((part[-1] for part in parts if len(part) == share), default=b"")
     members = sorted((m for part in parts for m in part if m >= horizon), reverse=True)
     return [member.decode() for member in members[:SCAN]], bool(horizon) or len(members) > SCAN
+
+
+async def by_name(store: Store, kind: str, tenant: str, after: str) -> tuple[list[str], bool]:
+    """Return some of a tenant's members behind a name, in their order, and if there may be more.
+
+    As with the newest, what is behind the end of a share that was full is left for the next read.
+    """
+    share = SCAN // 8
+    start = f"({after}" if after else "-"
+    parts = await asyncio.gather(
+        *(
+            store.call("ZRANGEBYLEX", key(p, kind, tenant), start, "+", "LIMIT", 0, share)
+            for p in range(PARTITIONS)
+        )
+    )
+    ends = [part[-1] for part in parts if len(part) == share]
+    members = sorted(m for part in parts for m in part if not ends or m <= min(ends))
+    return [member.decode() for member in members[:SCAN]], bool(ends) or len(members) > SCAN

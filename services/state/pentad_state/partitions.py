@@ -33,6 +33,16 @@ def partition_of_run(run_id: str) -> int:
     return partition_of(run_id)
 
 
+def is_run_id(text: str) -> bool:
+    """Whether a text may be the id of a run."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
+def place_in(partition: int) -> str:
+    """Return a place of jobs that is kept in a partition, where no run has it as its id."""
+    return f"{partition:02d}{_ALPHABET[0] * (RUN_ID_CHARS - 2)}"
+
+
 def partition_of(*names: str) -> int:
     """Return where the thing of these names is kept."""
     return _digest(*names)[0] % PARTITIONS

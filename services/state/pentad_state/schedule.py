@@ -43,7 +43,7 @@ class Schedule:
         self._hot: set[int] = set()
         """Partitions that may have work."""
         self._due: dict[int, float] = {}
-        """When a run that waits for its start may begin, by partition."""
+        """When a run that waits for a time may go on, by partition."""
         self._swept = -math.inf
         self._turns = Turns()
         self._taking = asyncio.Lock()
@@ -52,12 +52,12 @@ class Schedule:
         """In the order of their coming."""
 
     def heard(self, message: bytes) -> None:
-        """Take note of `ready PARTITION`, `cancel RUN OWNER` or `pause RUN OWNER`."""
+        """Take note of `ready PARTITION`, or of word for an owner, as `cancel RUN OWNER`."""
         match message.decode(errors="replace").split(" ", 2):
             case ["ready", partition] if partition.isdecimal():
                 self._hot.add(int(partition) % PARTITIONS)
                 self._wake_next()
-            case ["cancel" | "pause", run_id, owner]:
+            case ["cancel" | "pause" | "signal", run_id, owner]:
                 self._mail.put(owner, run_id)
                 for waiter in self._waiting:
                     if waiter.owner == owner:
@@ -153,8 +153,9 @@ class Schedule:
             taken = [(some[i], run) for i, run in sorted(found.items()) if run is not None]
             self._turns.served(candidate for candidate, _ in taken)
             for candidate, run in taken:
-                age_s = self._clock.now() - candidate.since_ms / 1000
-                self._metrics.picked_up(waited=candidate.waits, seconds=age_s)
+                if not (candidate.waits and candidate.begun):  # nobody says since when it waits
+                    age_s = self._clock.now() - candidate.since_ms / 1000
+                    self._metrics.picked_up(waited=candidate.waits, seconds=age_s)
                 claimed.append(run)
                 size += run.ByteSize()
             if size >= _CLAIMS_BYTES:

@@ -11,7 +11,8 @@ from pentad_state.cursor import BEGINNING, Position, from_cursor
 from pentad_state.errors import InvalidCursor, RunNotFound
 from pentad_state.journal import from_kept, text_event, turn_of
 from pentad_state.partitions import key, partition_of_run
-from pentad_state.runs import ENDED, Runs
+from pentad_state.projection import ENDED
+from pentad_state.runs import Runs
 from pentad_state.store import Store, script
 from pentad_state.watchers import Growth, Watchers
 

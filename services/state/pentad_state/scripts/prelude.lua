@@ -1,5 +1,5 @@
 -- Stands before every script. States of a run are those of RunStatus.State.
-local QUEUED, RUNNING, PAUSED = 1, 2, 6
+local QUEUED, RUNNING, PAUSED, WAITING = 1, 2, 6, 7
 
 -- The store's time in milliseconds: the only clock that durable decisions see.
 local function now()
@@ -78,6 +78,11 @@ local function announce(id)
   redis.call('PUBLISH', 'pentad:work', 'ready ' .. string.sub(id, 1, 2))
 end
 
+-- Says something about a run to its owner.
+local function say(what, id, owner)
+  redis.call('PUBLISH', 'pentad:work', what .. ' ' .. id .. ' ' .. owner)
+end
+
 -- Says how far a run has come: its last event, the bytes of text behind that, whether it has ended.
 local function announce_growth(id, seq, text, closed)
   redis.call('PUBLISH', 'pentad:runs', id .. ' ' .. seq .. ' ' .. text .. (closed and ' 1' or ' 0'))
@@ -94,6 +99,34 @@ local function schedule(ready, due, turns, id, place, ms)
   announce(id)
 end
 
+-- Lets a run that nobody holds go on, ahead of those that were never begun.
+local function call_up(run, ready, wakes, id, place, asked)
+  redis.call('HSET', run, 'state', QUEUED)
+  redis.call('ZREM', wakes, place)
+  go_ahead(ready, place, asked)
+  announce(id)
+end
+
+-- Tells a run something, which is kept behind its time (13 digits) until the run's journal holds
+-- it: `told` counts what a run was ever told, `heard` what of that is journalled. Its owner hears
+-- it at once; a run that waits goes on.
+local function tell(run, inbox, ready, wakes, id, event, ms)
+  redis.call('RPUSH', inbox, stamp(ms) .. event)
+  redis.call('HINCRBY', run, 'told', 1)
+  local held = redis.call('HMGET', run, 'state', 'owner', 'place')
+  local state = tonumber(held[1])
+  if state == WAITING then
+    call_up(run, ready, wakes, id, held[3])
+  elseif state == RUNNING then
+    say('signal', id, held[2])
+  end
+end
+
+-- How many things a run was told that its journal does not hold yet.
+local function unheard(told, heard)
+  return tonumber(told or 0) - tonumber(heard or 0)
+end
+
 -- Hands a run to an owner and returns the fence that proves it.
 local function lease(run, leases, id, owner, ms, lease_ms)
   local fence = redis.call('HINCRBY', run, 'fence', 1)
@@ -101,4 +134,62 @@ local function lease(run, leases, id, owner, ms, lease_ms)
   redis.call('HSETNX', run, 'started', digits(ms))
   redis.call('ZADD', leases, digits(ms + lease_ms), id)
   return fence
+end
+
+-- Jobs of a partition. `records` holds under the id of each: its queue, who is at it (a digit each),
+-- its fence, how often it was claimed, when it was put (13 digits each), and what it is; under no
+-- name at all, the last fence. `dues` are the sorted sets of each queue: ids, by when they are due.
+local NOBODY, SOMEBODY, SOMEBODY_NUDGED = '0', '1', '2'
+local JOB = 42
+
+local function announce_job(records, queue, delay_ms)
+  local partition = string.match(records, '{p(%d%d)}')
+  redis.call('PUBLISH', 'pentad:jobs', queue .. ' ' .. partition .. ' ' .. digits(delay_ms))
+end
+
+-- Records a job that nobody is at, under a fence of its own.
+local function record_job(records, dues, queue, id, due, attempt, put, job, ms)
+  due = math.max(tonumber(due), ms)
+  local fence = stamp(redis.call('HINCRBY', records, '', 1))
+  redis.call('HSET', records, id, queue .. NOBODY .. fence .. stamp(attempt) .. put .. job)
+  redis.call('ZADD', dues[tonumber(queue)], digits(due), id)
+  announce_job(records, queue, due - ms)
+end
+
+local function forget_job(records, dues, id, held)
+  redis.call('HDEL', records, id)
+  redis.call('ZREM', dues[tonumber(string.sub(held, 1, 1))], id)
+end
+
+-- Whether a job is still as it was claimed.
+local function is_job_of(held, fence)
+  return held and tonumber(string.sub(held, 3, 15)) == tonumber(fence)
+end
+
+-- Has a job done now that is there, or once more if somebody is at it.
+local function nudge_job(records, dues, id, held, ms)
+  local queue = string.sub(held, 1, 1)
+  if string.sub(held, 2, 2) == NOBODY then
+    redis.call('ZADD', dues[tonumber(queue)], 'LT', digits(ms), id)
+    announce_job(records, queue, 0)
+  else
+    redis.call('HSET', records, id, queue .. SOMEBODY_NUDGED .. string.sub(held, 3))
+  end
+end
+
+-- Records jobs of which each is five values: queue, id, when it is due, whether one that is there is
+-- nudged (1) or else replaced, what it is.
+local function put_jobs(records, dues, values, ms)
+  for i = 1, #values, 5 do
+    local queue, id, due, nudges, job = unpack(values, i, i + 4)
+    local held = redis.call('HGET', records, id)
+    if held and nudges == '1' then
+      nudge_job(records, dues, id, held, ms)
+    else
+      if held then
+        forget_job(records, dues, id, held)
+      end
+      record_job(records, dues, queue, id, due, 0, stamp(ms), job, ms)
+    end
+  end
 end

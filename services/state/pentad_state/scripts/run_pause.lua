@@ -1,7 +1,7 @@
 -- Records that a run is to rest, and says so to whoever can let it.
--- KEYS  run, ready, due
+-- KEYS  run, ready, due, wakes
 -- ARGV  id, tenant, reason
-local run, ready, due = unpack(KEYS)
+local run, ready, due, wakes = unpack(KEYS)
 local id, tenant, reason = unpack(ARGV)
 
 local held = redis.call('HMGET', run, 'tenant', 'state', 'owner', 'place')
@@ -9,16 +9,15 @@ if held[1] ~= tenant then
   return {'GONE'}
 end
 local state, place = tonumber(held[2]), held[4]
-if state == QUEUED or state == RUNNING then
+if state == RUNNING or state == QUEUED or state == WAITING then
   redis.call('HSETNX', run, 'pause', reason)
   redis.call('HDEL', run, 'withdrawn')
 end
-if state == QUEUED then
+if state == RUNNING then
+  say('pause', id, held[3])
+elseif state == QUEUED or state == WAITING then
   -- Only an owner writes to a journal: it waits for one.
   redis.call('ZREM', due, place)
-  go_ahead(ready, place, true)
-  announce(id)
-elseif state == RUNNING then
-  redis.call('PUBLISH', 'pentad:work', 'pause ' .. id .. ' ' .. held[3])
+  call_up(run, ready, wakes, id, place, true)
 end
 return {'OK', redis.call('HGETALL', run)}

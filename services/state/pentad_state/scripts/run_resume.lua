@@ -1,29 +1,12 @@
 -- Lets a run that rests go on, or takes back a pause that is not carried out yet.
--- KEYS  run, ready, due, turns
--- ARGV  id, tenant, tag of the request (16 characters), what its next owner is to journal, which
---       doubts it settles...
+-- KEYS  run, ready, due, turns, approvals, those pending
+-- ARGV  id, tenant, tag of the request (16 characters), what its next owner is to journal, the same
+--       as a decision, which doubts it settles...
 local run, ready, due, turns = unpack(KEYS)
-local id, tenant, tag, resumed = unpack(ARGV, 1, 4)
-
--- Whether each doubt is settled, and nothing else. A doubt is `CALL:ATTEMPT`; it is settled by its
--- like, and by `CALL:0`, which is for any attempt.
-local function settles(doubts)
-  local left = {}
-  for i = 5, #ARGV do
-    left[ARGV[i]] = true
-  end
-  for doubt in string.gmatch(doubts, '%S+') do
-    local any = string.gsub(doubt, ':%d+$', ':0')
-    if not (left[doubt] or left[any]) then
-      return false
-    end
-    left[doubt], left[any] = nil, nil
-  end
-  return next(left) == nil
-end
+local id, tenant, tag, resumed, decision = unpack(ARGV, 1, 5)
 
 local held = redis.call('HMGET', run, 'tenant', 'state', 'place', 'pause', 'resumes', 'cancel',
-  'doubts')
+  'doubts', 'doubted')
 if held[1] ~= tenant then
   return {'GONE'}
 end
@@ -32,11 +15,15 @@ if string.find(resumes, ' ' .. tag, 1, true) then
   return {'OK', redis.call('HGETALL', run)}
 end
 if state == PAUSED then
-  if not settles(held[7] or '') then
+  if not settles(held[7] or '', {unpack(ARGV, 6)}) then
     return {'UNSETTLED', redis.call('HGETALL', run)}
   end
-  redis.call('HSET', run, 'state', QUEUED, 'resumed', resumed)
-  schedule(ready, due, turns, id, place, now())
+  local ms = now()
+  resume(run, ready, due, turns, id, place, resumed, ms)
+  if held[8] and held[8] ~= '' then
+    local book = {approvals = KEYS[5], pending = KEYS[6], id = id, tenant = tenant}
+    put_decision(book, held[8], APPROVED, tag, decision, ms)
+  end
 elseif state == QUEUED and pause then
   if not held[6] then
     redis.call('ZREM', ready, place)

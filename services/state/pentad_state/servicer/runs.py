@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from pentad.state.v1 import run_service_pb2 as pb
 from pentad.state.v1 import run_service_pb2_grpc as pb_grpc
 from pentad_chassis.server import Context
+from pentad_state.appends import Beside
 from pentad_state.core import StateCore
 from pentad_state.partitions import run_id_for
 
@@ -31,6 +32,12 @@ class RunServicer(pb_grpc.RunServiceServicer):
             request.status,
         )
         return pb.CreateRunResponse(run=run, created=created, claimed=claimed)
+
+    async def ForkRun(self, request: pb.ForkRunRequest, context: Context) -> pb.ForkRunResponse:
+        run = await self._core.forks.fork_run(
+            request.request_id, request.fingerprint, request.created, request.status
+        )
+        return pb.ForkRunResponse(run=run)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         run_id = request.run_id or run_id_for(request.tenant, request.request_id)
@@ -71,7 +78,9 @@ class RunServicer(pb_grpc.RunServiceServicer):
         runs, asked = await self._core.schedule.poll(
             request.claim, request.limit, _seconds(request.wait)
         )
-        return pb.ClaimRunsResponse(runs=runs, cancels=asked.cancels, pauses=asked.pauses)
+        return pb.ClaimRunsResponse(
+            runs=runs, cancels=asked.cancels, pauses=asked.pauses, signals=asked.signals
+        )
 
     async def RenewLeases(
         self, request: pb.RenewLeasesRequest, context: Context
@@ -82,6 +91,7 @@ class RunServicer(pb_grpc.RunServiceServicer):
             cancels=renewed.asked.cancels,
             pauses=renewed.asked.pauses,
             unreached_run_ids=renewed.unreached,
+            signals=renewed.asked.signals,
         )
 
     async def ReleaseRuns(
@@ -93,12 +103,13 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def AppendEvents(
         self, request: pb.AppendEventsRequest, context: Context
     ) -> pb.AppendEventsResponse:
-        events = await self._core.runs.append(
+        events = await self._core.appends.append(
             request.lease,
             request.expected_seq,
             request.append_id,
             request.events,
             request.status,
+            Beside(request.heard_signals, request.approvals, request.jobs),
         )
         return pb.AppendEventsResponse(events=events)
 
@@ -111,21 +122,29 @@ class RunServicer(pb_grpc.RunServiceServicer):
     async def RequestPause(
         self, request: pb.RequestPauseRequest, context: Context
     ) -> pb.RequestPauseResponse:
-        run = await self._core.runs.request_pause(request.tenant, request.run_id, request.reason)
+        run = await self._core.wishes.request_pause(request.tenant, request.run_id, request.reason)
         return pb.RequestPauseResponse(run=run)
 
     async def ResumeRun(
         self, request: pb.ResumeRunRequest, context: Context
     ) -> pb.ResumeRunResponse:
-        run = await self._core.runs.resume(
+        run = await self._core.wishes.resume(
             request.tenant, request.run_id, request.resume_id, request.resumed
         )
         return pb.ResumeRunResponse(run=run)
 
+    async def SignalRun(
+        self, request: pb.SignalRunRequest, context: Context
+    ) -> pb.SignalRunResponse:
+        ended = await self._core.wishes.signal(
+            request.tenant, request.run_id, request.signal_id, request.event
+        )
+        return pb.SignalRunResponse(ended=ended)
+
     async def RequestCancel(
         self, request: pb.RequestCancelRequest, context: Context
     ) -> pb.RequestCancelResponse:
-        run = await self._core.runs.request_cancel(request.tenant, request.run_id, request.reason)
+        run = await self._core.wishes.request_cancel(request.tenant, request.run_id, request.reason)
         return pb.RequestCancelResponse(run=run)
 
 

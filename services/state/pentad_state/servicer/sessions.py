@@ -5,6 +5,7 @@ from pentad.state.v1 import session_service_pb2_grpc as pb_grpc
 from pentad.state.v1.session_pb2 import SessionMessage
 from pentad_chassis.server import Context
 from pentad_state.core import StateCore
+from pentad_state.journal import to_time
 
 
 class SessionServicer(pb_grpc.SessionServiceServicer):
@@ -12,6 +13,8 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
 
     def __init__(self, core: StateCore) -> None:
         self._sessions = core.sessions
+        self._slots = core.slots
+        self._forks = core.forks
 
     async def AppendMessages(
         self, request: pb.AppendMessagesRequest, context: Context
@@ -19,7 +22,12 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
         messages = [SessionMessage(run_id=request.run_id, message=m) for m in request.messages]
         ttl = request.ttl if request.HasField("ttl") else None
         session = await self._sessions.append(
-            request.tenant, request.session_id, request.append_id, messages, ttl
+            request.tenant,
+            request.session_id,
+            request.append_id,
+            messages,
+            ttl,
+            leaves=request.leave_run_id,
         )
         return pb.AppendMessagesResponse(session=session)
 
@@ -56,6 +64,41 @@ class SessionServicer(pb_grpc.SessionServiceServicer):
             request.max_tokens,
         )
         return pb.GetWindowResponse(messages=messages, last_seq=last_seq)
+
+    async def EnterSession(
+        self, request: pb.EnterSessionRequest, context: Context
+    ) -> pb.EnterSessionResponse:
+        standing = await self._slots.enter(
+            request.tenant, request.session_id, request.run_id, request.policy
+        )
+        messages, last_seq = await self._sessions.window_of(
+            standing.session, request.last_seq, request.max_messages, request.max_tokens
+        )
+        return pb.EnterSessionResponse(
+            active_run_id=standing.active_run_id,
+            messages=messages,
+            last_seq=last_seq,
+            interrupted_run_ids=standing.interrupted,
+            time=to_time(standing.time_ms),
+        )
+
+    async def LeaveSession(
+        self, request: pb.LeaveSessionRequest, context: Context
+    ) -> pb.LeaveSessionResponse:
+        await self._slots.leave(request.tenant, request.session_id, request.run_id)
+        return pb.LeaveSessionResponse()
+
+    async def ForkSession(
+        self, request: pb.ForkSessionRequest, context: Context
+    ) -> pb.ForkSessionResponse:
+        session = await self._forks.fork_session(
+            request.tenant,
+            request.session_id,
+            request.at_seq,
+            request.new_session_id,
+            request.fork_id,
+        )
+        return pb.ForkSessionResponse(session=session)
 
     async def DeleteSession(
         self, request: pb.DeleteSessionRequest, context: Context
