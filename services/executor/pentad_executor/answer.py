@@ -85,7 +85,6 @@ class Answer:
     def result(self, cost_nano_usd: int | None) -> TurnResult:
         """Return the turn; raises unless the model came to an end of its own."""
         self._check()
-        tokens = self.tokens or Tokens(0, 0)
         return TurnResult(
             message=Message(
                 role=Message.ROLE_ASSISTANT,
@@ -100,13 +99,18 @@ class Answer:
                     for call in self._calls.values()
                 ],
             ),
-            usage=Usage(
-                input_tokens=tokens.input,
-                output_tokens=tokens.output,
-                cached_input_tokens=tokens.cached,
-                cost_nano_usd=cost_nano_usd,
-            ),
+            usage=self.usage(cost_nano_usd),
             model=self.model,
+        )
+
+    def usage(self, cost_nano_usd: int | None) -> Usage:
+        """Return what it consumed; nothing where it has not said so."""
+        tokens = self.tokens or Tokens(0, 0)
+        return Usage(
+            input_tokens=tokens.input,
+            output_tokens=tokens.output,
+            cached_input_tokens=tokens.cached,
+            cost_nano_usd=cost_nano_usd,
         )
 
     def _check(self) -> None:

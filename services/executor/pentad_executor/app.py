@@ -6,15 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
+from pentad.state.v1.budget_service_pb2_grpc import BudgetServiceStub
 from pentad.state.v1.entry_service_pb2_grpc import EntryServiceStub
 from pentad.state.v1.registry_service_pb2 import Instance
 from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceStub
 from pentad.state.v1.trace_service_pb2 import RecordSpansRequest, Span
 from pentad.state.v1.trace_service_pb2_grpc import TraceServiceStub
 from pentad_chassis.channel import open_channel
+from pentad_chassis.clock import SystemClock
 from pentad_chassis.server import serving
 from pentad_chassis.spans import recording_spans
 from pentad_chassis.telemetry import Telemetry
+from pentad_executor.budgets import Budgets
 from pentad_executor.cache import ResponseCache
 from pentad_executor.config import Config
 from pentad_executor.core import ExecutorCore
@@ -23,6 +26,7 @@ from pentad_executor.models import MissingKey, Model, Providers
 from pentad_executor.registration import reachable_at, registered
 from pentad_executor.rules import RulesModel
 from pentad_executor.servicer import ExecutorServicer
+from pentad_executor.settlements import open_settlements
 
 if TYPE_CHECKING:
     from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
@@ -36,7 +40,9 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
     async with (
         open_channel("state", config.state_address, config, telemetry) as channel,
         open_providers(config) as providers,
+        open_settlements(BudgetServiceStub(channel), telemetry.log) as settlements,
     ):
+        ledger = BudgetServiceStub(channel)
         trace = TraceServiceStub(channel)
 
         async def record(spans: list[Span]) -> None:
@@ -45,7 +51,8 @@ async def open_app(config: Config, telemetry: Telemetry) -> AsyncIterator[None]:
         metrics = ModelMetrics(telemetry.metrics, config.metrics_tenants)
         counted = CacheMetrics(telemetry.metrics, config.metrics_tenants)
         cache = ResponseCache(EntryServiceStub(channel), config, counted, telemetry.log)
-        core = ExecutorCore(providers, cache, telemetry, metrics, config.turn_timeout_s)
+        budgets = Budgets(ledger, settlements, config, SystemClock())
+        core = ExecutorCore(providers, cache, budgets, telemetry, metrics, config.turn_timeout_s)
         register = partial(add_ExecutorServiceServicer_to_server, ExecutorServicer(core))
         bounded = config.model_copy(update={"max_streams": config.max_turns})
         instance = _instance(config, providers, telemetry)

@@ -23,6 +23,7 @@ from pentad_chassis.errors import NotFound, ServiceError
 from pentad_executor.config import Config
 from pentad_executor.errors import ModelRefused
 from pentad_executor.metrics import CacheMetrics
+from pentad_executor.models import RULES
 from pentad_executor.prompt import conversation, instructions
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ VALUE_BYTES_MAX = 256 * 1024
 
 _FORM = 1
 """Raised when what is kept changes its meaning: answers of another form are not found."""
-
-_FREE = "rules"
-"""The provider whose models cost less than looking up what they said."""
 
 _REPEATABLE = {Effect.EFFECT_PURE, Effect.EFFECT_IDEMPOTENT}
 _JSON = "application/json"
@@ -78,7 +76,7 @@ class ResponseCache:
     def place(self, turn: ExecuteTurnRequest) -> Place | None:
         """Return where the turn's answer is kept; None if it is not to be."""
         provider = turn.agent.model.partition(":")[0]
-        if not turn.agent.HasField("response_cache") or provider == _FREE:
+        if not turn.agent.HasField("response_cache") or provider == RULES:
             return None
         try:
             key = digest(turn, self._endpoints.get(provider) or "", self._prompt_bytes)

@@ -64,6 +64,17 @@ class Config(Settings, env_prefix="PENTAD_EXECUTOR_"):
     turn_timeout_s: float = Field(default=120.0, gt=0, le=3600)
     """Time for a turn whose request sets none."""
 
+    budget_bytes_per_token: float = Field(default=1.0, ge=1.0, le=8.0)
+    """Bytes of a request that are taken for a token where a budget bounds the turn. With 1 no
+    request has more tokens than are reserved; more lets more turns run side by side, and a budget
+    be overspent by what a request has more (docs/budgets.md)."""
+
+    budget_output_tokens: int = Field(default=8192, ge=1, le=1_000_000)
+    """Tokens that a turn may write where a budget bounds them and neither run nor agent does."""
+
+    budget_output_tokens_least: int = Field(default=64, ge=1, le=1_000_000)
+    """Tokens that a budget must leave for an answer; with less left, it counts as exhausted."""
+
     cache_timeout_s: float = Field(default=0.25, ge=0.02, le=5)
     """Time to look an answer up in the response cache, and as much to keep one; beyond, the turn
     goes on without."""

@@ -11,6 +11,7 @@ from pentad.executor.v1.executor_service_pb2 import (
 )
 from pentad_chassis import semconv
 from pentad_chassis.telemetry import Telemetry
+from pentad_executor.budgets import Budgets
 from pentad_executor.cache import ResponseCache
 from pentad_executor.errors import ModelOutputInvalid, ModelOutputTooLarge, ModelUnavailable
 from pentad_executor.metrics import ModelMetrics
@@ -29,12 +30,14 @@ class ExecutorCore:
         self,
         providers: Providers,
         cache: ResponseCache,
+        budgets: Budgets,
         telemetry: Telemetry,
         metrics: ModelMetrics,
         turn_timeout_s: float,
     ) -> None:
         self._providers = providers
         self._cache = cache
+        self._budgets = budgets
         self._telemetry = telemetry
         self._metrics = metrics
         self._turn_timeout_s = turn_timeout_s
@@ -76,20 +79,18 @@ class ExecutorCore:
     ) -> AsyncGenerator[str | TurnResult, None]:
         """Yield what the model writes, then the turn, in time and of a size that can be kept."""
         timeout_s = turn.timeout.ToTimedelta().total_seconds() or self._turn_timeout_s
-        text_bytes = 0
         result: TurnResult | None = None
-        with self._metrics.turn(choice):
-            async with aclosing(choice.model.stream(choice.name, turn)) as pieces:
-                async for piece in _within(timeout_s, pieces, turn.agent.model):
-                    if isinstance(piece, TurnResult):
-                        check(piece, turn.agent.model)
-                        self._metrics.consumed(turn, choice, piece)
-                        result = piece
-                        break
-                    text_bytes += _bytes_of(piece, turn.agent.model)
-                    if text_bytes > TEXT_BYTES_MAX:
-                        raise ModelOutputTooLarge(turn.agent.model, "bytes of text", TEXT_BYTES_MAX)
-                    yield piece
+        async with self._budgets.spending(choice, turn, timeout_s) as allowance:
+            with self._metrics.turn(choice):
+                stream = choice.model.stream(choice.name, turn, allowance.call)
+                async with aclosing(_written(stream, timeout_s, turn.agent.model)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, TurnResult):
+                            self._metrics.consumed(turn, choice, piece)
+                            self._budgets.mark(allowance, piece)
+                            result = piece
+                            break
+                        yield piece
         if result is not None:
             # Outside of the count: who has the result leaves.
             yield result
@@ -107,6 +108,22 @@ async def _again(result: TurnResult) -> AsyncGenerator[str | TurnResult, None]:
     if result.message.text:
         yield result.message.text
     yield result
+
+
+async def _written(
+    stream: AsyncGenerator[str | TurnResult, None], timeout_s: float, model: str
+) -> AsyncGenerator[str | TurnResult, None]:
+    """Pass on what a model writes, in time and of a size that can be kept."""
+    text_bytes = 0
+    async with aclosing(stream) as pieces:
+        async for piece in _within(timeout_s, pieces, model):
+            if isinstance(piece, TurnResult):
+                check(piece, model)
+            else:
+                text_bytes += _bytes_of(piece, model)
+                if text_bytes > TEXT_BYTES_MAX:
+                    raise ModelOutputTooLarge(model, "bytes of text", TEXT_BYTES_MAX)
+            yield piece
 
 
 async def _within(

@@ -3,6 +3,8 @@
 No message repeats what a provider said: its error bodies quote keys and prompts.
 """
 
+from pentad.state.v1.budget_pb2 import Account
+from pentad.state.v1.budget_pb2 import BudgetExhausted as BudgetExhaustedBy
 from pentad_chassis.errors import (
     Aborted,
     FailedPrecondition,
@@ -12,6 +14,24 @@ from pentad_chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
+
+
+def described(exhausted: BudgetExhaustedBy) -> str:
+    """Return in words whose budget it is."""
+    account = exhausted.account
+    scope = Account.Scope.Name(account.scope).removeprefix("SCOPE_").lower()
+    return f"{scope} {account.name}" if account.name else f"the {scope}"
+
+
+def to_metadata(exhausted: BudgetExhaustedBy) -> dict[str, str]:
+    """Return which budget it is, and what of it is spent."""
+    return {
+        "account": described(exhausted),
+        "quantity": exhausted.quantity,
+        "limit": str(exhausted.limit),
+        "spent": str(exhausted.spent),
+        "needed": str(exhausted.needed),
+    }
 
 
 class ModelUnknown(NotFound):
@@ -81,6 +101,47 @@ class ModelOutputTooLarge(OutOfRange):
         super().__init__(
             f"model {model!r} gave more than {limit} {what}", model=model, limit=str(limit)
         )
+
+
+class ModelPriceUnknown(FailedPrecondition):
+    """A budget bounds the cost, and nobody knows what the model costs."""
+
+    reason = "MODEL_PRICE_UNKNOWN"
+
+    def __init__(self, model: str, exhausted: BudgetExhaustedBy) -> None:
+        whose = described(exhausted)
+        super().__init__(
+            f"the price of model {model!r} is not known, and the budget of {whose} bounds the cost",
+            model=model,
+            account=whose,
+        )
+
+
+class BudgetExhausted(FailedPrecondition):
+    """A budget leaves no room for the turn."""
+
+    reason = "BUDGET_EXHAUSTED"
+
+    def __init__(self, exhausted: BudgetExhaustedBy) -> None:
+        super().__init__(
+            f"the budget of {described(exhausted)} allows {exhausted.limit} "
+            f"{exhausted.quantity}; {exhausted.spent} are spent, "
+            f"and the turn may need {exhausted.needed}",
+            **to_metadata(exhausted),
+        )
+
+
+class BudgetBusy(ResourceExhausted):
+    """Turns under way have reserved what is left of a budget; they may not use all of it."""
+
+    reason = "BUDGET_BUSY"
+
+    def __init__(self, exhausted: BudgetExhaustedBy, retry_after_s: float) -> None:
+        super().__init__(
+            f"turns under way have reserved what is left of the budget of {described(exhausted)}",
+            **to_metadata(exhausted),
+        )
+        self.retry_after_s = retry_after_s
 
 
 class RulesInvalid(InvalidArgument):

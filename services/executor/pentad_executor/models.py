@@ -5,13 +5,34 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest, TurnResult
+from pentad.state.v1.budget_service_pb2 import Price
+from pentad.state.v1.message_pb2 import Usage
 from pentad_executor.errors import ModelNotConfigured, ModelUnknown
+
+RULES = "rules"
+"""The provider whose models cost nothing."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a model, and what became of it."""
+
+    call_id: str
+    """Names it to the provider, and in the ledger of what was spent."""
+
+    taken: bool = False
+    """Whether the provider may have begun with it, so that it may have to be paid."""
+
+    usage: Usage | None = None
+    """What it consumed, once the provider has said so."""
 
 
 class Model(Protocol):
     """The models of one provider."""
 
-    def stream(self, name: str, turn: ExecuteTurnRequest) -> AsyncGenerator[str | TurnResult, None]:
+    def stream(
+        self, name: str, turn: ExecuteTurnRequest, call: Call
+    ) -> AsyncGenerator[str | TurnResult, None]:
         """Yield pieces of text while the model writes them, then the turn as a whole.
 
         Who has all of the text at once may leave the pieces out: the turn holds it.
@@ -19,6 +40,14 @@ class Model(Protocol):
         `name` is the provider's own. Closing the generator closes the connection; the caller
         bounds the time. Errors are those of `pentad_executor.errors`.
         """
+        ...
+
+    def weigh(self, name: str, turn: ExecuteTurnRequest) -> int:
+        """Return how many bytes the request has that asks for the turn."""
+        ...
+
+    def price(self, name: str, input_tokens: int, output_tokens: int) -> Price | None:
+        """Return what so many tokens cost at most; None for a model without a price."""
         ...
 
 

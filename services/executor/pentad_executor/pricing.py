@@ -9,6 +9,8 @@ from genai_prices import Usage as Priced
 from genai_prices import calc_price
 from pydantic import Field
 
+from pentad.state.v1.budget_service_pb2 import Price
+
 _NANO = Decimal(1_000_000_000)
 
 Count = Annotated[int, Field(ge=0)]
@@ -45,6 +47,21 @@ def cost_nano_usd(tokens: Tokens, model: str, provider: str, url: str) -> int | 
     with suppress(LookupError, ValueError):
         return to_nano_usd(calc_price(used, model, provider_id=provider).total_price)
     return None
+
+
+def price_bound(
+    input_tokens: int, output_tokens: int, model: str, provider: str, url: str
+) -> Price | None:
+    """Return what so many tokens cost at most, whatever of the input a provider caches."""
+    read = cost_nano_usd(Tokens(input_tokens, 0), model, provider, url)
+    cached = cost_nano_usd(Tokens(input_tokens, 0, written=input_tokens), model, provider, url)
+    whole = cost_nano_usd(Tokens(input_tokens, output_tokens), model, provider, url)
+    if read is None or cached is None or whole is None:
+        return None
+    return Price(
+        input_nano_usd=max(read, cached),
+        output_nano_usd_per_token=-(-(whole - read) // max(output_tokens, 1)),
+    )
 
 
 def to_nano_usd(usd: Decimal) -> int:

@@ -9,6 +9,7 @@ import re2
 from google.protobuf.json_format import MessageToDict
 
 from pentad.state.v1.agent_pb2 import Agent, Rule
+from pentad_chassis import native
 from pentad_executor.errors import RulesInvalid
 from pentad_executor.template import Json, Path, TemplateError, in_order, paths
 
@@ -49,7 +50,8 @@ def read(agent: Agent) -> list[Line]:
         _check_name(rule.name, seen)
         seen.add(rule.name)
         _check_waits(rule, calls)
-    return [_line(rule, agent.tools, calls - {rule.name}) for rule in rules]
+    tools = (*agent.tools, *map(native.tool_of, agent.agents))
+    return [_line(rule, tools, calls - {rule.name}) for rule in rules]
 
 
 def _check_name(name: str, seen: set[str]) -> None:

@@ -18,13 +18,21 @@ import truststore
 from pydantic_core import from_json, to_json
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest, TurnResult
+from pentad.state.v1.budget_service_pb2 import Price
 from pentad.state.v1.message_pb2 import Message
 from pentad_executor.answer import Answer
 from pentad_executor.config import Config
 from pentad_executor.errors import ModelOutputInvalid
-from pentad_executor.pricing import cost_nano_usd
+from pentad_executor.models import Call
+from pentad_executor.pricing import cost_nano_usd, price_bound
 from pentad_executor.prompt import conversation
-from pentad_executor.provider_errors import Fault, connection_lost, fault_of, to_service_error
+from pentad_executor.provider_errors import (
+    Fault,
+    connection_lost,
+    fault_of,
+    is_refusal,
+    to_service_error,
+)
 from pentad_executor.sse import EventReader
 
 _OK = 200
@@ -38,6 +46,10 @@ _HEADERS = {
     "content-type": "application/json",
     "user-agent": "pentad",
 }
+
+
+_CALL_ID = "x-client-request-id"
+"""Under this OpenAI keeps a caller's own name of a request; nobody else minds it."""
 
 
 class Wire(Protocol):
@@ -76,7 +88,7 @@ class ProviderModel:
         self._proxy = _proxy(wire.url)
 
     async def stream(
-        self, name: str, turn: ExecuteTurnRequest
+        self, name: str, turn: ExecuteTurnRequest, call: Call
     ) -> AsyncGenerator[str | TurnResult, None]:
         """Yield text as it arrives, then the turn. One attempt: the caller decides on another.
 
@@ -87,30 +99,50 @@ class ProviderModel:
         reference = f"{wire.provider}:{name}"
         answer, events = Answer(reference), EventReader()
         with self._telling(reference):
-            async with self._ask(wire.request(name, turn, messages)) as response:
+            async with self._ask(wire.request(name, turn, messages), call) as response:
                 while not answer.over and (received := await response.content.readany()):
                     text = "".join([wire.read(e, answer) for e in events.feed(received)])
                     if text:
                         yield text
                 await _ended(response)
-            result = answer.result(self._cost(answer))
+            cost = self._cost(answer)
+            if answer.over and answer.tokens:
+                # Whatever the answer is worth, it has to be paid.
+                call.usage = answer.usage(cost)
+            result = answer.result(cost)
         yield result
 
+    def weigh(self, name: str, turn: ExecuteTurnRequest) -> int:
+        """Return how many bytes the request has that asks for the turn."""
+        messages = conversation(turn, self._prompt_bytes)
+        return len(to_json(self._wire.request(name, turn, messages)))
+
+    def price(self, name: str, input_tokens: int, output_tokens: int) -> Price | None:
+        """Return what so many tokens cost at most; None for a model without a price."""
+        wire = self._wire
+        return price_bound(input_tokens, output_tokens, name, wire.provider, wire.url)
+
     @asynccontextmanager
-    async def _ask(self, body: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _ask(self, body: dict[str, Any], call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open the response; leaving it before its end closes the connection."""
-        async with self._http.post(
-            self._wire.url,
-            # As a file: of plain bytes above a megabyte the client warns.
-            data=io.BytesIO(to_json(body)),
-            headers={**_HEADERS, **self._wire.headers},
-            proxy=self._proxy,
-            # The key is for this address only.
-            allow_redirects=False,
-        ) as response:
-            if response.status != _OK:
-                raise fault_of(await _error(response), response.status, response.headers)
-            yield response
+        call.taken = True
+        try:
+            async with self._http.post(
+                self._wire.url,
+                # As a file: of plain bytes above a megabyte the client warns.
+                data=io.BytesIO(to_json(body)),
+                headers={**_HEADERS, **self._wire.headers, _CALL_ID: call.call_id},
+                proxy=self._proxy,
+                # The key is for this address only.
+                allow_redirects=False,
+            ) as response:
+                if response.status != _OK:
+                    call.taken = not is_refusal(response.status)
+                    raise fault_of(await _error(response), response.status, response.headers)
+                yield response
+        except aiohttp.ClientConnectorError:
+            call.taken = False
+            raise
 
     def _cost(self, answer: Answer) -> int | None:
         if answer.tokens is None:

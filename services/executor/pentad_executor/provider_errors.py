@@ -29,7 +29,9 @@ _NO_CREDIT = 402
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _RATE_LIMITED = 429
+_CLIENT_ERRORS = 400
 _SERVER_ERRORS = 500
+_UNCERTAIN = {408, 499}
 _OVERLOADED = 529
 
 _QUOTA = {
@@ -105,6 +107,16 @@ def to_service_error(fault: Fault, model: str, variable: str) -> ServiceError:
     if detail := _outage(status):
         return ModelUnavailable(model, detail, **_metadata(fault, status))
     return ModelRefused(model, "the provider rejects the request", **_metadata(fault, status))
+
+
+def is_refusal(status: int) -> bool:
+    """Whether a response of this status means that no model was begun with the request.
+
+    One that timed out may have been, and so may one that the provider failed with, unless it says
+    that it has too much to do.
+    """
+    refused = _CLIENT_ERRORS <= status < _SERVER_ERRORS and status not in _UNCERTAIN
+    return refused or status == _OVERLOADED
 
 
 def connection_lost(error: aiohttp.ClientError, model: str) -> ServiceError:

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnRequest, TurnResult
+from pentad.state.v1.budget_service_pb2 import Price
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, Usage
 from pentad_executor.errors import RulesInvalid
+from pentad_executor.models import Call
 from pentad_executor.program import Line, read
 from pentad_executor.template import (
     Json,
@@ -36,7 +38,7 @@ class RulesModel:
     """Follows the rules of whichever agent asks."""
 
     async def stream(
-        self, name: str, turn: ExecuteTurnRequest
+        self, name: str, turn: ExecuteTurnRequest, call: Call
     ) -> AsyncGenerator[str | TurnResult, None]:
         """Yield the turn, whose answer is there at once; it consumes no tokens."""
         patterns = sum(bool(rule.input_pattern) for rule in turn.agent.rules)
@@ -45,6 +47,14 @@ class RulesModel:
         else:
             message = decide(turn)
         yield TurnResult(message=message, usage=Usage(cost_nano_usd=0), model=name)
+
+    def weigh(self, name: str, turn: ExecuteTurnRequest) -> int:
+        """Return 0: nothing is sent anywhere."""
+        return 0
+
+    def price(self, name: str, input_tokens: int, output_tokens: int) -> Price | None:
+        """Return that it costs nothing."""
+        return Price()
 
 
 def decide(turn: ExecuteTurnRequest) -> Message:
