@@ -5,7 +5,13 @@ Reasons of the state service (ARGUMENTS_CHANGED, STORE_UNAVAILABLE) pass through
 """
 
 from pentad_chassis.config import ConfigInvalid
-from pentad_chassis.errors import FailedPrecondition, NotFound, Unavailable
+from pentad_chassis.errors import (
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 
 
 class ToolNotFound(NotFound):
@@ -45,6 +51,17 @@ class EffectOutcomeUnknown(FailedPrecondition):
             tool=tool,
             attempt=str(attempt),
         )
+
+
+class WebhookAddressRefused(InvalidArgument):
+    """The operator does not allow notices to be sent there."""
+
+    reason = "WEBHOOK_ADDRESS_REFUSED"
+
+    def __init__(self, host: str) -> None:
+        description = "must be a public address, or one that the operator allows"
+        super().__init__(f"webhook.url {description}; {host} is neither", field="webhook.url")
+        self.violations = (FieldViolation("webhook.url", description),)
 
 
 class CatalogueInvalid(ConfigInvalid):

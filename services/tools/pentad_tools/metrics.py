@@ -1,5 +1,7 @@
 """What the tools service counts of its calls."""
 
+from collections.abc import Callable
+
 from pentad_chassis.metrics import LONG_BUCKETS_S, Metrics
 
 OK = "OK"
@@ -35,3 +37,15 @@ class CallMetrics:
             self._replayed.labels(tool).inc()
         else:
             self._durations.observe(seconds, (tool,))
+
+
+def webhook_counter(metrics: Metrics) -> Callable[[str], None]:
+    """Return what counts attempts at notices: `delivered`, `failed` and `given_up`."""
+    notices = metrics.counter(
+        "pentad_webhook_notices", "Notices posted to webhooks, by outcome.", ("outcome",)
+    )
+
+    def count(outcome: str) -> None:
+        notices.labels(outcome).inc()
+
+    return count

@@ -6,9 +6,12 @@ from google.protobuf.struct_pb2 import Struct
 from pentad.state.v1 import tool_pb2
 from pentad.tools.v1 import tools_service_pb2 as pb
 from pentad.tools.v1 import tools_service_pb2_grpc as pb_grpc
+from pentad.tools.v1 import webhook_service_pb2 as webhooks_pb
+from pentad.tools.v1 import webhook_service_pb2_grpc as webhooks_pb_grpc
 from pentad_chassis.server import Context
 from pentad_tools.core import ToolsCore
 from pentad_tools.tool import AnyTool
+from pentad_tools.webhooks.posting import Poster
 
 
 class ToolsServicer(pb_grpc.ToolsServiceServicer):
@@ -37,6 +40,21 @@ class ToolsServicer(pb_grpc.ToolsServiceServicer):
         return await self._core.invoke_tool(request)
 
 
+class WebhookServicer(webhooks_pb_grpc.WebhookServiceServicer):
+    """The RPCs of WebhookService."""
+
+    def __init__(self, poster: Poster) -> None:
+        self._poster = poster
+
+    async def CheckWebhook(
+        self, request: webhooks_pb.CheckWebhookRequest, context: Context
+    ) -> webhooks_pb.CheckWebhookResponse:
+        """Refuse a URL to which no notice would ever be sent."""
+        del context
+        await self._poster.check(request.url)
+        return webhooks_pb.CheckWebhookResponse()
+
+
 def to_proto(tool: AnyTool) -> tool_pb2.Tool:
     """Return the tool as models and people see it."""
     timeout = Duration()
@@ -49,4 +67,5 @@ def to_proto(tool: AnyTool) -> tool_pb2.Tool:
         input_schema=schema,
         effect=tool.effect.value,
         timeout=timeout,
+        approval=tool.approval,
     )

@@ -4,11 +4,15 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from pentad.state.v1 import tool_pb2
+from pentad.state.v1.approval_policy_pb2 import ApprovalPolicy
+from pentad.state.v1.topic_pb2 import TopicEvent
+from pentad_chassis import approvals, native
 from pentad_chassis.clock import Clock
 from pentad_tools.parameters import Parameters, ToolDefinitionInvalid
 
@@ -16,6 +20,7 @@ __all__ = [
     "NOT_DONE",
     "UNKNOWN",
     "AnyTool",
+    "Approval",
     "ArgumentInvalid",
     "Checked",
     "Done",
@@ -69,6 +74,40 @@ class ToolContext:
     clock: Clock
     """The time."""
 
+    publish: Callable[[TopicEvent], Awaitable[int]] | None = None
+    """Adds an event to one of the tenant's topics and returns its place; None outside a service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person has to agree before a call. See docs/approvals.md."""
+
+    condition: str = ""
+    """CEL over `arguments`, `tool` and `agent`: an approval is needed where it is true; always,
+    where it is empty."""
+
+    approvers: tuple[str, ...] = ()
+    """Names of the API keys that may decide; none for any of the tenant."""
+
+    escalate_after_s: float | None = None
+    """After so long those of `escalate_to` may decide as well."""
+
+    escalate_to: tuple[str, ...] = ()
+
+    expire_after_s: float | None = None
+    """After so long the call is refused; 7 days by default."""
+
+    def to_policy(self) -> ApprovalPolicy:
+        """Return the same as a message."""
+        policy = ApprovalPolicy(
+            condition=self.condition, approvers=self.approvers, escalate_to=self.escalate_to
+        )
+        if self.escalate_after_s is not None:
+            policy.escalate_after.FromTimedelta(timedelta(seconds=self.escalate_after_s))
+        if self.expire_after_s is not None:
+            policy.expire_after.FromTimedelta(timedelta(seconds=self.expire_after_s))
+        return policy
+
 
 class ToolFailed(Exception):
     """The call gives no result and had no effect; the model reads the message."""
@@ -107,21 +146,32 @@ Checked: TypeAlias = Done | Unsettled
 class Tool(Generic[_P, _R]):
     """A function with all that a catalogue needs; calling it calls the function."""
 
-    def __init__(self, function: Callable[_P, _R], effect: Effect, timeout_s: float) -> None:
+    def __init__(
+        self,
+        function: Callable[_P, _R],
+        effect: Effect,
+        timeout_s: float,
+        approval: Approval | None = None,
+    ) -> None:
         self.name = function.__name__
         self.function = function
         self.effect = effect
         self.timeout_s = timeout_s
         self.description = _first_paragraph(function)
         self.parameters = Parameters(function, ToolContext)
+        self.approval = None if approval is None else approval.to_policy()
         self.checker: Callable[_P, Checked | Awaitable[Checked]] | None = None
         """Finds out whether a call took place; only `ONCE` tools have one."""
         if not _NAME.fullmatch(self.name):
             raise ToolDefinitionInvalid(self.name, f"the name must match {_NAME.pattern}")
+        if native.is_native(self.name):
+            raise ToolDefinitionInvalid(self.name, "the name is kept for the suite's own tools")
         if not self.description:
             raise ToolDefinitionInvalid(self.name, "it needs a docstring: models read it")
         if not 0 < timeout_s <= TIMEOUT_S_MAX:
             raise ToolDefinitionInvalid(self.name, f"timeout_s must be 0 to {TIMEOUT_S_MAX:.0f}")
+        for wrong in approvals.violations(self.approval, "approval") if self.approval else ():
+            raise ToolDefinitionInvalid(self.name, f"{wrong.field} {wrong.description}")
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         return self.function(*args, **kwargs)
@@ -141,13 +191,15 @@ class Tool(Generic[_P, _R]):
 AnyTool: TypeAlias = Tool[Any, Any]
 
 
-def tool(*, effect: Effect, timeout_s: float = 10.0) -> Callable[[Callable[_P, _R]], Tool[_P, _R]]:
+def tool(
+    *, effect: Effect, timeout_s: float = 10.0, approval: Approval | None = None
+) -> Callable[[Callable[_P, _R]], Tool[_P, _R]]:
     """Make a tool of a function, sync or async; its docstring's first paragraph describes it."""
 
     def make(function: Callable[_P, _R]) -> Tool[_P, _R]:
         if not isinstance(effect, Effect):
             raise ToolDefinitionInvalid(function.__name__, "effect must be one of Effect's")
-        return Tool(function, effect, timeout_s)
+        return Tool(function, effect, timeout_s, approval)
 
     return make
 

@@ -1,6 +1,6 @@
 """The tools that come with Pentad."""
 
-from pentad_tools.builtin import calculator, clock, csv_files, http_get, notebook
+from pentad_tools.builtin import calculator, clock, csv_files, http_get, notebook, publish
 from pentad_tools.tool import AnyTool
 
 TOOLS: tuple[AnyTool, ...] = (
@@ -11,4 +11,5 @@ TOOLS: tuple[AnyTool, ...] = (
     http_get.http_get,
     notebook.notebook_append,
     notebook.notebook_read,
+    publish.publish_event,
 )
