@@ -10,8 +10,10 @@ from pentad.tools.v1.tools_service_pb2 import InvokeToolRequest, InvokeToolRespo
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
 from pentad_chassis.failpoints import failpoint
+from pentad_orchestrator.allowances import Allowances
 from pentad_orchestrator.bounds import to_seconds
 from pentad_orchestrator.commands import InvokeTool
+from pentad_orchestrator.graph.state import InGraph
 from pentad_orchestrator.patience import Patience, is_away
 from pentad_orchestrator.pauses import EFFECT_OUTCOME_UNKNOWN
 from pentad_orchestrator.run import Calling, Run
@@ -29,8 +31,15 @@ _IN_PROGRESS = "CALL_IN_PROGRESS"
 class Calls:
     """Has tools called."""
 
-    def __init__(self, tools: "ToolsServiceAsyncStub", patience: Patience, clock: Clock) -> None:
+    def __init__(
+        self,
+        tools: "ToolsServiceAsyncStub",
+        allowances: Allowances,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
         self._tools = tools
+        self._allowances = allowances
         self._patience = patience
         self._clock = clock
 
@@ -39,11 +48,14 @@ class Calls:
 
         Repeating is safe: the call keeps its id, and the ledger knows what became of it.
         """
-        assert isinstance(run.phase, Calling), "a tool is called while its turn's calls run"
+        assert isinstance(run.phase, Calling | InGraph), "only these ask for calls"
         wish = run.phase.call(command.call_id).wish
         began = self._clock.monotonic()
         try:
-            response = await self._answer(run, wish, command.not_done_up_to)
+            if error := await self._allowances.refusal(run, wish.call_id):
+                response = InvokeToolResponse(error=error)
+            else:
+                response = await self._answer(run, wish, command.not_done_up_to)
         except ServiceError as error:
             if error.reason == EFFECT_OUTCOME_UNKNOWN:
                 return Event(effect_unknown=_to_unknown(run, wish, error))

@@ -50,6 +50,8 @@ class Claims:
             self._owned.cancel(signal.run_id, signal.reason)
         for pause in response.pauses:
             self._owned.pause(pause.run_id, pause.reason)
+        for signals in response.signals:
+            self._owned.tell(signals)
         await failpoint("orchestrator.adopt.after")
 
     async def _poll(self, limit: int) -> ClaimRunsResponse:

@@ -42,6 +42,12 @@ class Config(Settings, env_prefix="PENTAD_ORCHESTRATOR_"):
     claim_wait_s: float = Field(default=20.0, ge=0.1, le=30.0)
     """How long one request for work waits for some to appear."""
 
+    max_jobs: int = Field(default=32, ge=1, le=1000)
+    """Jobs, such as a schedule's time that has come, that this process does at once."""
+
+    job_lease_s: float = Field(default=10.0, ge=1.0, le=300.0)
+    """A job whose process is silent for this long is done by another one."""
+
     window_messages: int = Field(default=100, ge=1, le=1000)
     """Messages of a session that a run sees at most."""
 

@@ -9,11 +9,13 @@ from pentad.state.v1.run_service_pb2 import (
     GetRunRequest,
     RequestCancelRequest,
 )
-from pentad_chassis.errors import NotFound
+from pentad.state.v1.workflow_pb2 import WorkflowSpec
+from pentad_chassis.errors import FieldViolation, NotFound, ServiceError
 from pentad_chassis.telemetry import current_traceparent
 from pentad_orchestrator import plan
+from pentad_orchestrator.callbacks import Callbacks
 from pentad_orchestrator.creation import Creation, fingerprint
-from pentad_orchestrator.errors import RequestIdReused
+from pentad_orchestrator.errors import RequestIdReused, WorkflowInvalid
 from pentad_orchestrator.owned import OwnedRuns
 
 if TYPE_CHECKING:
@@ -24,10 +26,16 @@ class OrchestratorCore:
     """What callers may ask of this service."""
 
     def __init__(
-        self, runs: "RunServiceAsyncStub", creation: Creation, owned: OwnedRuns, claim: Claim
+        self,
+        runs: "RunServiceAsyncStub",
+        creation: Creation,
+        callbacks: Callbacks,
+        owned: OwnedRuns,
+        claim: Claim,
     ) -> None:
         self._runs = runs
         self._creation = creation
+        self._callbacks = callbacks
         self._owned = owned
         self._claim = claim
 
@@ -37,8 +45,9 @@ class OrchestratorCore:
         A repeat returns the first run, whatever became of its agent since.
         """
         try:
+            await self._callbacks.require(tenant, spec.callbacks)
             created = await self._creation.pin(tenant, spec, request_id, current_traceparent())
-        except NotFound as missing:
+        except (NotFound, WorkflowInvalid) as missing:
             return await self._existing(tenant, spec, request_id, missing)
         request = CreateRunRequest(
             request_id=request_id, fingerprint=fingerprint(tenant, spec), created=created
@@ -53,6 +62,10 @@ class OrchestratorCore:
             self._owned.adopt(response.claimed)
         return response.run
 
+    async def check_workflow(self, tenant: str, spec: WorkflowSpec) -> list[FieldViolation]:
+        """Return a violation for all that a workflow names and that does not exist."""
+        return await self._creation.problems(tenant, spec)
+
     async def cancel_run(self, tenant: str, run_id: str, reason: str) -> Run:
         """Record that a run is to end; its owner, wherever it is, hears of it."""
         response = await self._runs.RequestCancel(
@@ -61,7 +74,7 @@ class OrchestratorCore:
         return response.run
 
     async def _existing(
-        self, tenant: str, spec: RunSpec, request_id: str, missing: NotFound
+        self, tenant: str, spec: RunSpec, request_id: str, missing: ServiceError
     ) -> Run:
         try:
             found = await self._runs.GetRun(GetRunRequest(tenant=tenant, request_id=request_id))

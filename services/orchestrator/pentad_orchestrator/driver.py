@@ -1,20 +1,29 @@
 """The shell around the plan: drives one run for as long as it is ours."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pentad.state.v1.event_pb2 import Event, RunFailed, RunStarted
 from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import Failure, RunStatus
-from pentad.state.v1.run_service_pb2 import ClaimedRun
-from pentad_chassis import semconv
+from pentad.state.v1.run_service_pb2 import ClaimedRun, RunSignals
 from pentad_chassis.telemetry import Telemetry, fail
-from pentad_orchestrator import plan
-from pentad_orchestrator.commands import AwaitDeadline, Command, SaveSession, Sleep, Work
-from pentad_orchestrator.journal import Journal, LeaseLost
-from pentad_orchestrator.lineage import attributes_of, lineage_of
+from pentad_orchestrator import approvals, outbox, outside, plan
+from pentad_orchestrator.commands import (
+    AwaitDeadline,
+    AwaitTimer,
+    Command,
+    SaveSession,
+    Sleep,
+    Work,
+)
+from pentad_orchestrator.fold import evolved, opened
+from pentad_orchestrator.inbox import Inbox
+from pentad_orchestrator.inflight import Handle, InFlight
+from pentad_orchestrator.journal import Beside, Journal, LeaseLost, SignalUnheard
+from pentad_orchestrator.letting_go import Parking
+from pentad_orchestrator.lineage import attributes_of, lineage_of, name_of
 from pentad_orchestrator.metrics import RunMeter, RunMetrics
 from pentad_orchestrator.performer import Performer
 from pentad_orchestrator.run import Ended, Run
@@ -54,17 +63,20 @@ class Driver:
         self._log = telemetry.log.bind(run_id=claimed.lease.run_id)
         self._run: Run | None = None
         self._history: Sequence[Message] = ()
-        self._in_flight: dict[Command, asyncio.Task[None] | asyncio.TimerHandle] = {}
-        self._outcomes: deque[tuple[Command, Event]] = deque()
         self._cancel_reason = claimed.cancel_reason if claimed.cancel_requested else None
         self._pause_reason = claimed.pause_reason if claimed.pause_requested else None
         self._draining = False
         self._wake = asyncio.Event()
+        self._in_flight = InFlight(self._wake)
+        self._inbox = Inbox()
+        self._parking = Parking(self._wake)
+        self._is_behind = False
+        """The store refused an append for what the run was told and has not heard yet."""
         self.ended = False
-        """The journal is closed, or the run is paused: there is no lease to give back."""
+        """The journal is closed, or the run is paused or waits: there is no lease to give back."""
 
     async def drive(self) -> None:
-        """Work on the run until it has ended, is paused or lost, or is at rest after `drain`."""
+        """Work on the run until it has ended, rests, waits or is lost, or is idle after `drain`."""
         try:
             journal = await self._journal.read(self._claimed.events)
             run = self._run = plan.fold(journal)
@@ -77,9 +89,14 @@ class Driver:
             return
         except Exception:  # noqa: BLE001 - one run's defect must not reach the others
             self._log.exception("journal cannot be read")
+            self._run = opened(self._claimed.events)
             await self._fail()
             return
-        self._claimed.ClearField("events")  # the run holds what is needed of them
+        if self._claimed.HasField("signals"):
+            self._inbox.put(self._claimed.signals)
+        # The run holds what is needed of them.
+        self._claimed.ClearField("events")
+        self._claimed.ClearField("signals")
         try:
             if await self._may_begin(run):
                 await self._drive(run, journal)
@@ -89,7 +106,7 @@ class Driver:
     async def _drive(self, run: Run, journal: Sequence[Event]) -> None:
         with (
             self._telemetry.span(
-                f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}",
+                name_of(run),
                 attributes=attributes_of(run, self._journal.lease),
                 traceparent=run.created.traceparent,
                 lineage=lineage_of(self._journal.lease),
@@ -131,6 +148,12 @@ class Driver:
             self._pause_reason = reason
             self._wake.set()
 
+    def tell(self, signals: RunSignals) -> None:
+        """Have the run hear something; what it has heard already is passed over."""
+        if self._inbox.put(signals):
+            self._is_behind = False
+            self._wake.set()
+
     def drain(self) -> None:
         """Begin nothing more; come to rest when all that was begun is journalled."""
         self._draining = True
@@ -165,50 +188,60 @@ class Driver:
         async with asyncio.TaskGroup() as tasks:
             if run.fence != self._journal.lease.fence:  # else it was begun as it was created
                 run = await self._begin(run)
+            self._look_again(run)
             while not self.ended:
                 self._execute(plan.decide(run), run, tasks)
-                if self._draining and not self._in_hand():
+                self._parking.watch(self._may_be_parked(run))
+                if self._draining and not self._in_flight.at_peers:
                     break
                 await self._wake.wait()
                 self._wake.clear()
                 if self._cancel_reason is not None and plan.cancelled(run, self._cancel_reason):
-                    await self._stop_work()
-                run = await self._record(run, self._take_outcomes(run))
-            await self._stop_work()
+                    await self._in_flight.stop()
+                run = await self._record(run, self._take_news(run))
+            self._parking.watch(False)
+            await self._in_flight.stop()
 
     async def _begin(self, run: Run) -> Run:
+        asked = [Event(run_resumed=self._claimed.resumed)] * self._claimed.HasField("resumed")
+        if outside.is_outside(run) and self._cancel_reason is not None:
+            return await self._record(run, asked)  # it ends without having been there
         history = await self._performer.conversation.history(run)
+        if isinstance(history, Event):
+            return await self._stay_outside(run, asked, history)
         self._history = history.messages
         started = RunStarted(
             owner=self._owner.name,
             attempt=run.attempt + 1,
-            session_seq=run.session_seq if run.attempt else history.last_seq,
+            session_seq=run.session_seq if outside.has_begun(run) else history.last_seq,
             owner_lost=self._owner_lost(run),
             fence=self._journal.lease.fence,
         )
-        events = [Event(run_started=started)]
-        if self._claimed.HasField("resumed"):
-            events.append(Event(run_resumed=self._claimed.resumed))
-        return await self._record(run, events)
+        events = [Event(run_started=started), *asked]
+        told, _ = self._inbox.take(evolved(run, events), _BATCH_BYTES)
+        return await self._record(run, (*events, *told))
+
+    async def _stay_outside(self, run: Run, asked: Sequence[Event], instead: Event) -> Run:
+        """Let go of a run that may not begin yet; one that was asked to rest does that instead."""
+        told, _ = self._inbox.take(evolved(run, asked), _BATCH_BYTES)
+        is_to_rest = self._pause_reason is not None and instead.HasField("run_waiting")
+        return await self._record(run, (*asked, *told, *(() if is_to_rest else (instead,))))
 
     def _execute(self, decided: Sequence[Command], run: Run, tasks: asyncio.TaskGroup) -> None:
         """Make what is in execution agree with what is decided."""
         if self._is_stopping:
             decided = [command for command in decided if self._may_run_on(command)]
-        for command in self._in_flight.keys() - set(decided):
-            self._in_flight.pop(command).cancel()
-        for command in decided:
-            if command not in self._in_flight:
-                self._in_flight[command] = self._start(command, run, tasks)
+        if self._is_behind:
+            decided = [command for command in decided if not isinstance(command, AwaitTimer)]
+        self._in_flight.agree(decided, lambda command: self._start(command, run, tasks))
 
-    def _start(
-        self, command: Command, run: Run, tasks: asyncio.TaskGroup
-    ) -> asyncio.Task[None] | asyncio.TimerHandle:
-        if not isinstance(command, AwaitDeadline):
+    def _start(self, command: Command, run: Run, tasks: asyncio.TaskGroup) -> Handle:
+        if not isinstance(command, AwaitTimer | AwaitDeadline):
             return tasks.create_task(self._perform(command, run))
         left_s = max(0.0, command.at_s - self._journal.now())
+        elapsed = plan.elapsed(run, command)
         return asyncio.get_running_loop().call_later(
-            left_s, self._take_in, command, plan.deadline_reached()
+            left_s, self._in_flight.ended, command, elapsed
         )
 
     @property
@@ -222,62 +255,67 @@ class Driver:
             return True
         return command in self._in_flight and not isinstance(command, Sleep)
 
-    def _in_hand(self) -> bool:
-        """Whether something was begun at a peer whose outcome is to be journalled."""
-        return any(not isinstance(c, Sleep | AwaitDeadline) for c in self._in_flight)
-
     async def _perform(self, command: Work, run: Run) -> None:
         event = await self._performer.perform(command, run, self._history, self._journal)
-        self._take_in(command, event)
+        self._in_flight.ended(command, event)
 
-    def _take_in(self, command: Command, event: Event) -> None:
-        self._outcomes.append((command, event))
-        self._wake.set()
-
-    async def _stop_work(self) -> None:
-        begun = list(self._in_flight.values())
-        self._in_flight.clear()
-        for each in begun:
-            each.cancel()
-        if tasks := [each for each in begun if isinstance(each, asyncio.Task)]:
-            await asyncio.wait(tasks)
-
-    def _take_outcomes(self, run: Run) -> list[Event]:
-        """Return outcomes to journal; one that came too late to count is dropped."""
-        events: list[Event] = []
-        size = 0
-        while self._outcomes and size < _BATCH_BYTES:
-            command, event = self._outcomes.popleft()
-            self._in_flight.pop(command, None)
-            run = _evolved(run, events[-1:])
-            if command in plan.decide(run):
-                events.append(event)
-                size += event.ByteSize()
-        if self._outcomes:
+    def _take_news(self, run: Run) -> list[Event]:
+        """Return what the run was told, and what came of its commands, to be journalled."""
+        told, run = self._inbox.take(run, _BATCH_BYTES)
+        if told and self._inbox:
             self._wake.set()
-        return events
+        return [*told, *self._in_flight.take(run, _BATCH_BYTES)]
+
+    def _may_be_parked(self, run: Run) -> bool:
+        """Whether nothing is left but waiting, so that nobody needs to hold the run."""
+        return self._in_flight.idle and not self._is_stopping and plan.waiting(run) is not None
 
     async def _record(self, run: Run, outcomes: Sequence[Event]) -> Run:
         """Journal outcomes and what follows from them, in one append; return the run after it."""
-        following, after = self._followed(_evolved(run, outcomes))
+        following, after = self._followed(evolved(run, outcomes))
+        if not outcomes and not following and self._parking.is_due:
+            following, after = _let_go(run)
         if not outcomes and not following:
             return run
-        status = plan.status(after)
-        recorded = await self._journal.append((*outcomes, *following), status)
-        if self._meter is not None:
-            self._meter.recorded(recorded)
+        try:
+            recorded = await self._append(run, (*outcomes, *following), after)
+        except SignalUnheard:
+            # Somebody decided before an approval was seen to expire: what was told comes soon.
+            self._is_behind = True
+            return await self._record(run, [e for e in outcomes if not _is_expiry(e)])
+        self._parking.watch(False)
         if outcomes and not outcomes[0].HasField("run_started"):
             self._owner.trials.over(self._wake)
-        run = self._run = _evolved(run, recorded)
-        self.ended = run.ended or run.paused
+        run = self._run = evolved(run, recorded)
+        self.ended = run.ended or run.paused or run.parked is not None
+        if following:
+            self._look_again(run)
         return run
+
+    def _look_again(self, run: Run) -> None:
+        """Of what follows in a graph, more may be left than one append holds."""
+        if run.is_graph:
+            self._wake.set()
+
+    async def _append(self, run: Run, events: Sequence[Event], after: Run) -> Sequence[Event]:
+        """Journal events between two states of the run, with all that follows for others."""
+        status = plan.status(after)
+        heard, asked = self._inbox.heard, approvals.changes(run, events, after)
+        jobs = [*outbox.jobs_after(after, status), *outbox.cancels(run, after)]
+        beside = Beside(heard, asked, jobs) if heard or asked or jobs else None
+        recorded = await self._journal.append(events, status, beside)
+        if self._meter is not None:
+            self._meter.recorded(recorded)
+        return recorded
 
     def _followed(self, run: Run) -> tuple[Sequence[Event], Run]:
         """Return what follows from what is known and what callers ask for, and the run after it."""
         if self._cancel_reason is not None and (end := plan.cancelled(run, self._cancel_reason)):
-            return (end,), plan.evolve(run, end)
+            following, run = plan.followed(plan.evolve(run, end), may_start=not self._is_stopping)
+            return (end, *following), run
+        run = run.having(now_s=max(run.now_s, self._journal.now()))
         following, run = plan.followed(run, may_start=not self._is_stopping)
-        if self._pause_reason is None or self._in_hand():
+        if self._pause_reason is None or self._in_flight.at_peers:
             return following, run
         pause = plan.paused(run, self._pause_reason)
         return (following, run) if pause is None else ((*following, pause), plan.evolve(run, pause))
@@ -287,15 +325,16 @@ class Driver:
         failure = Failure(
             reason="INTERNAL", message="an internal error; the log has it under the run's id"
         )
-        status = RunStatus() if self._run is None else plan.status(self._run)
-        status.state = RunStatus.STATE_FAILED
-        status.failure.CopyFrom(failure)
-        event = Event(run_failed=RunFailed(failure=failure, usage=status.usage))
+        run = self._run
         try:
-            recorded = await self._journal.append([event], status)
+            if run is not None:
+                end = plan.failed(run, failure)
+                await self._append(run, [end], plan.evolve(run, end))
+            else:
+                status = RunStatus(state=RunStatus.STATE_FAILED, failure=failure)
+                end = Event(run_failed=RunFailed(failure=failure))
+                await self._journal.append([end], status)
             self.ended = True
-            if self._meter is not None:
-                self._meter.recorded(recorded)
         except LeaseLost as lost:
             self._log.warning("run lost", reason=lost.reason)
         except Exception:  # noqa: BLE001 - likewise
@@ -303,7 +342,10 @@ class Driver:
             self._log.exception("run cannot be closed")
 
 
-def _evolved(run: Run, events: Sequence[Event]) -> Run:
-    for event in events:
-        run = plan.evolve(run, event)
-    return run
+def _let_go(run: Run) -> tuple[Sequence[Event], Run]:
+    event = plan.waiting(run)
+    return ((), run) if event is None else ((event,), plan.evolve(run, event))
+
+
+def _is_expiry(event: Event) -> bool:
+    return event.WhichOneof("kind") == "approval_expired"

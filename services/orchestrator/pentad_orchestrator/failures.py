@@ -1,6 +1,7 @@
 """Why runs end without an answer, in words. Pure."""
 
 from pentad.state.v1.run_pb2 import Failure
+from pentad_orchestrator import exhaustion
 from pentad_orchestrator.fold import ARGUMENTS_INVALID
 from pentad_orchestrator.run import Call, Run
 
@@ -14,6 +15,8 @@ def limit(reason: str, name: str, most: int) -> Failure:
 
 def wall_time_reached(run: Run) -> Failure:
     """Say that the wall time is over."""
+    if run.bounds.is_wall_time_of_budget:
+        return exhaustion.wall_time(run)
     wall_time = f"{run.bounds.wall_time_s:g}"
     return Failure(
         reason="WALL_TIME_REACHED",
@@ -43,5 +46,5 @@ def of_call(call: Call) -> Failure:
     """Say which call ended in a failure of Pentad's own."""
     assert call.outcome is not None, "an outcome ends the run"
     error = call.outcome.error
-    metadata = {"call_id": call.wish.call_id, "tool": call.wish.tool}
+    metadata = {"call_id": call.wish.call_id, "tool": call.wish.tool, **error.metadata}
     return Failure(reason=error.reason, message=error.message, metadata=metadata)

@@ -1,6 +1,6 @@
 """What each event changes: a run is a fold over its journal. Pure; times come on the events."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pentad.state.v1.event_pb2 import (
@@ -12,10 +12,23 @@ from pentad.state.v1.event_pb2 import (
     TurnFailed,
     TurnRestarted,
 )
-from pentad.state.v1.message_pb2 import Message, Payload, Usage
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad_orchestrator import pauses
+from pentad_orchestrator import (
+    approvals,
+    children,
+    exhaustion,
+    forking,
+    outside,
+    parking,
+    pauses,
+    spending,
+    timers,
+    usage,
+)
 from pentad_orchestrator.bounds import run_bounds
+from pentad_orchestrator.graph import events as graphs
+from pentad_orchestrator.graph.state import InGraph
+from pentad_orchestrator.messages import answer_of
 from pentad_orchestrator.run import (
     Answered,
     Call,
@@ -33,6 +46,21 @@ from pentad_orchestrator.run import (
 )
 
 ARGUMENTS_INVALID = "TOOL_ARGUMENTS_INVALID"
+
+_WAITS: Mapping[str, Callable[[Run, Event], Run | None]] = {
+    "approval_requested": approvals.requested,
+    "approval_escalated": approvals.escalated,
+    "approval_decided": approvals.decided,
+    "approval_expired": approvals.expired,
+    "timer_started": timers.started,
+    "timer_fired": timers.fired,
+    "child_started": children.started,
+    "child_ended": children.ended,
+    "run_waiting": parking.parked,
+    "session_entered": outside.told,
+    "run_forked": forking.forked,
+}
+"""What may come in any phase: most of it changes nothing but what the run waits for."""
 
 
 class UnexpectedEvent(Exception):
@@ -53,10 +81,19 @@ class UnknownEvent(Exception):
 def fold(events: Iterable[Event]) -> Run:
     """Return the run that a journal, which opens with its creation, tells of."""
     journal = iter(events)
-    run = begin(next(journal))
-    for event in journal:
+    return evolved(begin(next(journal)), journal)
+
+
+def evolved(run: Run, events: Iterable[Event]) -> Run:
+    """Return the run after events."""
+    for event in events:
         run = evolve(run, event)
     return run
+
+
+def opened(events: Sequence[Event]) -> Run | None:
+    """Return the run as it was created, where the rest of its journal cannot be read."""
+    return begin(events[0]) if events and events[0].HasField("run_created") else None
 
 
 def begin(event: Event) -> Run:
@@ -67,9 +104,11 @@ def begin(event: Event) -> Run:
         created=created,
         steps=tuple(created.steps),
         agents={agent.name: agent for agent in created.agents},
+        tools={tool.name: tool for tool in created.tools},
         bounds=run_bounds(created),
         created_at_s=seconds(event.time),
         last_seq=event.seq,
+        now_s=seconds(event.time),
     )
 
 
@@ -80,15 +119,25 @@ def evolve(run: Run, event: Event) -> Run:
     after = None if run.ended else _after(run, event)
     if after is None:
         raise UnexpectedEvent(run, event)
-    return after.at(run.last_seq + 1)
+    return after.at(run.last_seq + 1, seconds(event.time))
+
+
+def follows(run: Run, event: Event) -> bool:
+    """Whether an event that the run was told still means something to it."""
+    return not run.ended and _after(run, event) is not None
 
 
 def _after(run: Run, event: Event) -> Run | None:
     """Return the run after an event, or None for one that its phase does not allow."""
+    graph = _concerned(run, event)
+    return _after_each(run, event) if graph is None else graphs.after(run, graph, event)
+
+
+def _after_each(run: Run, event: Event) -> Run | None:
     after: Run | None = None
     match event.WhichOneof("kind"), run.phase:
         case "run_started", _:
-            after = _started(run, event.run_started)
+            after = _started(parking.taken(run, event), event.run_started)
         case "turn_started" | "turn_restarted" | "turn_completed" | "turn_failed", _:
             after = _after_turn(run, event)
         case "tool_call_started" | "tool_call_completed" | "effect_unknown", Calling() as calling:
@@ -98,12 +147,27 @@ def _after(run: Run, event: Event) -> Run | None:
         case "deadline_reached", _:
             after = run.having(phase=Overdue())
         case "run_paused", phase if not isinstance(phase, Paused | Ended):
-            after = run.having(phase=Paused(phase, event.run_paused.pause, seconds(event.time)))
+            pause, since_s = event.run_paused.pause, seconds(event.time)
+            run = parking.taken(run, event)
+            after = run.having(phase=Paused(phase, pause, since_s, event.seq))
         case "run_resumed", _:
             after = pauses.resumed(run, event.run_resumed, seconds(event.time))
         case "run_completed" | "run_failed" | "run_cancelled", _:
             after = run.having(phase=_ended(event))
+        case str(kind), _ if kind in _WAITS:
+            after = _WAITS[kind](run, event)
     return after
+
+
+def _concerned(run: Run, event: Event) -> InGraph | None:
+    """Return the graph that has a say in what an event means, if one has."""
+    phase = run.phase
+    if not isinstance(phase, InGraph | Paused):
+        return None
+    kind = event.WhichOneof("kind")
+    if isinstance(phase, Paused) and kind == "unwinding_started":
+        phase = phase.before
+    return phase if isinstance(phase, InGraph) and kind in graphs.KINDS else None
 
 
 def _after_turn(run: Run, event: Event) -> Run | None:
@@ -112,8 +176,8 @@ def _after_turn(run: Run, event: Event) -> Run | None:
             return _turn_started(run, event)
         case "turn_restarted", InTurn() | TurnBroken():
             return _turn_restarted(run, event.turn_restarted, event.seq)
-        case "turn_completed", InTurn():
-            return _turn_completed(run, event.turn_completed)
+        case "turn_completed", InTurn() as turn:
+            return _turn_completed(run, turn, event.turn_completed, seconds(event.time))
         case "turn_failed", InTurn() as turn:
             return _turn_failed(run, turn, event.turn_failed, seconds(event.time))
     return None
@@ -140,6 +204,8 @@ def _started(run: Run, started: RunStarted) -> Run:
     if isinstance(phase, Queued):
         run = run.having(session_seq=started.session_seq)
     taken = pauses.orphaned(phase)
+    if run.is_graph and isinstance(taken, Ready):
+        taken = graphs.begun(run)
     if isinstance(run.phase, Paused):
         return run.having(phase=replace(run.phase, before=taken))
     return run.having(phase=taken)
@@ -149,8 +215,17 @@ def _turn_started(run: Run, event: Event) -> Run:
     messages = run.messages
     if isinstance(run.phase, Calling):
         # One copy a turn; each request to a model holds all messages anyway.
-        messages += (run.phase.message, *map(_tool_message, run.phase.calls))
+        messages += (run.phase.message, *map(answer_of, run.phase.calls))
+        run = _forgetting(run)
     return run.having(phase=InTurn(event.seq), messages=messages, turn=event.turn_started.turn)
+
+
+def _forgetting(run: Run) -> Run:
+    """Return the run without what its calls waited for: they have their outcomes."""
+    if not (run.approvals or run.timers or run.children):
+        return run
+    left = {name: child for name, child in run.children.items() if child.status is None}
+    return run.having(approvals={}, timers={}, children=left)
 
 
 def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
@@ -160,28 +235,20 @@ def _turn_restarted(run: Run, restarted: TurnRestarted, seq: int) -> Run | None:
     return None
 
 
-def _turn_completed(run: Run, completed: TurnCompleted) -> Run:
+def _turn_completed(run: Run, turn: InTurn, completed: TurnCompleted, at_s: float) -> Run:
     message = completed.message
-    run = run.having(turns=run.turns + 1, usage=_sum(run, completed.usage), owners_lost=0)
+    used = usage.total(run.usage, completed.usage, first=run.turns == 0)
+    spent = spending.added(
+        run.spending, run.agent.name, run.agent.model, usage=completed.usage, turns=1
+    )
+    run = run.having(turns=run.turns + 1, usage=used, spending=spent, owners_lost=0)
+    if completed.HasField("exhausted"):
+        return exhaustion.cut_off(run, turn, completed, at_s)
     if message.tool_calls:
         return run.having(phase=Calling(message, tuple(map(Call, message.tool_calls))))
     if run.multi_step:
         return run.having(phase=Answered(message.text))
     return run.having(phase=Finishing(message.text))
-
-
-def _sum(run: Run, usage: Usage) -> Usage:
-    """Add up; the cost is known only as long as every turn's is."""
-    before = run.usage
-    total = Usage(
-        input_tokens=before.input_tokens + usage.input_tokens,
-        output_tokens=before.output_tokens + usage.output_tokens,
-        cached_input_tokens=before.cached_input_tokens + usage.cached_input_tokens,
-    )
-    known_before = before.HasField("cost_nano_usd") or run.turns == 0
-    if known_before and usage.HasField("cost_nano_usd"):
-        total.cost_nano_usd = before.cost_nano_usd + usage.cost_nano_usd
-    return total
 
 
 def _turn_failed(run: Run, turn: InTurn, failed: TurnFailed, at_s: float) -> Run:
@@ -200,10 +267,13 @@ def _call_started(run: Run, calling: Calling, started: ToolCallStarted) -> Run |
 
 def _call_completed(run: Run, calling: Calling, completed: ToolCallCompleted) -> Run | None:
     call = calling.call(completed.call_id)
-    if not call.started or call.outcome is not None:
+    denied = call.wish.call_id in run.approvals
+    if not (call.started or denied) or call.outcome is not None:
         return None
     after = calling.replaced(call, outcome=completed, unknown=False, settlement=None)
-    run = run.having(phase=after, tool_calls=run.tool_calls + 1, owners_lost=0)
+    run = children.unwanted(run, call.wish.call_id) if run.children else run
+    spent = spending.added(run.spending, run.agent.name, run.agent.model, calls=1)
+    run = run.having(phase=after, tool_calls=run.tool_calls + 1, spending=spent, owners_lost=0)
     if not after.done:
         return run
     outcomes = (c.outcome.error.reason for c in after.calls if c.outcome is not None)
@@ -228,26 +298,6 @@ def _ended(event: Event) -> Ended:
         case "run_completed":
             return Ended(RunStatus.STATE_COMPLETED, output=event.run_completed.output)
         case "run_failed":
-            return Ended(RunStatus.STATE_FAILED, failure=event.run_failed.failure)
+            failed = event.run_failed
+            return Ended(RunStatus.STATE_FAILED, failed.output, failed.failure)
     return Ended(RunStatus.STATE_CANCELLED, cancel_reason=event.run_cancelled.reason)
-
-
-def _tool_message(call: Call) -> Message:
-    outcome = call.outcome
-    assert outcome is not None, "a turn begins when every call before it has its outcome"
-    error = outcome.error
-    failed = outcome.WhichOneof("outcome") == "error"
-    return Message(
-        role=Message.ROLE_TOOL,
-        text=f"{error.reason}: {error.message}" if failed else _as_text(outcome.result),
-        failed=failed,
-        call_id=call.wish.call_id,
-        tool=call.wish.tool,
-        model_call_id=call.wish.model_call_id,
-    )
-
-
-def _as_text(result: Payload) -> str:
-    if result.WhichOneof("body") == "binary":
-        return f"({len(result.binary)} bytes of {result.content_type})"
-    return result.text

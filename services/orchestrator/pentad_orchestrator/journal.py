@@ -1,12 +1,19 @@
 """The journal of one run, as its owner writes it: in order, once, and only under its lease."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pentad.state.v1.event_pb2 import Event
+from pentad.state.v1.job_pb2 import Job
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad.state.v1.run_service_pb2 import AppendEventsRequest, Lease, ListEventsRequest
+from pentad.state.v1.run_service_pb2 import (
+    AppendEventsRequest,
+    ApprovalChange,
+    Lease,
+    ListEventsRequest,
+)
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import ServiceError
 from pentad_chassis.failpoints import failpoint
@@ -18,6 +25,24 @@ if TYPE_CHECKING:
 
 _LOST = frozenset({"STALE_FENCE", "SEQ_CONFLICT", "RUN_NOT_FOUND"})
 """With these another owner has written, or the run is gone: nothing of ours may follow."""
+
+
+_UNHEARD = "SIGNAL_UNHEARD"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is recorded in the same step as events."""
+
+    heard: int = 0
+    """All that the run was told up to this one is among the events, or those before."""
+
+    approvals: Sequence[ApprovalChange] = ()
+    jobs: Sequence[Job] = ()
+
+
+class SignalUnheard(Exception):
+    """Nothing was recorded: what the run was told meanwhile changes what follows."""
 
 
 class LeaseLost(Exception):
@@ -73,7 +98,9 @@ class Journal:
             raise self._gone("RUN_NOT_FOUND")
         return response.events
 
-    async def append(self, events: Sequence[Event], status: RunStatus) -> Sequence[Event]:
+    async def append(
+        self, events: Sequence[Event], status: RunStatus, beside: Beside | None = None
+    ) -> Sequence[Event]:
         """Return the events as recorded; LeaseLost when the run is another owner's.
 
         An append whose answer is lost is repeated under the same id, so that it counts once.
@@ -87,6 +114,10 @@ class Journal:
             events=events,
             status=status,
         )
+        if beside is not None:
+            request.heard_signals = beside.heard
+            request.approvals.extend(beside.approvals)
+            request.jobs.extend(beside.jobs)
 
         async def call() -> Sequence[Event]:
             if self._lost_because:
@@ -101,6 +132,8 @@ class Journal:
         except ServiceError as error:
             if error.reason in _LOST:
                 raise self._gone(error.reason) from error
+            if error.reason == _UNHEARD:
+                raise SignalUnheard from error
             raise
         self._last_seq += len(recorded)
         self._ahead_s = seconds(recorded[-1].time) - self._clock.monotonic()

@@ -101,6 +101,8 @@ class Leases:
             self._owned.cancel(signal.run_id, signal.reason)
         for pause in response.pauses:
             self._owned.pause(pause.run_id, pause.reason)
+        for signals in response.signals:
+            self._owned.tell(signals)
         return bool(unreached)
 
 

@@ -19,6 +19,13 @@ def _span_id(run_id: str, fence: int) -> int:
     return int.from_bytes(digest, "big") or 1
 
 
+def name_of(run: Run) -> str:
+    """Return the name of the span of a run's owner."""
+    if run.is_graph:
+        return f"{semconv.OPERATION_INVOKE_WORKFLOW} {run.created.graph.stored.name}".strip()
+    return f"{semconv.OPERATION_INVOKE_AGENT} {run.agent.name}"
+
+
 def attributes_of(run: Run, lease: Lease) -> dict[str, str | int]:
     """Return what the span of a run's owner says of it."""
     is_begun = run.fence == lease.fence
@@ -34,4 +41,8 @@ def attributes_of(run: Run, lease: Lease) -> dict[str, str | int]:
         semconv.PENTAD_RUN_ATTEMPT: run.attempt if is_begun else run.attempt + 1,
         semconv.PENTAD_TENANT: run.created.tenant,
     }
+    if run.is_graph:
+        attributes[semconv.GEN_AI_OPERATION_NAME] = semconv.OPERATION_INVOKE_WORKFLOW
+        attributes[semconv.GEN_AI_WORKFLOW_NAME] = run.created.graph.stored.name
+        del attributes[semconv.GEN_AI_AGENT_VERSION]
     return {name: value for name, value in attributes.items() if value != ""}

@@ -65,6 +65,22 @@ class RunMetrics:
             meter.leave()
 
 
+class JobMetrics:
+    """Numbers of jobs, by their kind."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.done = metrics.counter("pentad_jobs_done", "Jobs done, or done for now.", ("kind",))
+        self.failed = metrics.counter(
+            "pentad_jobs_failed", "Attempts at jobs that failed; each is tried again.", ("kind",)
+        )
+        self.ages = metrics.timings(
+            "pentad_job_age_seconds",
+            "Time from when a job was due to its claim, by the store's clock.",
+            ("kind",),
+            LONG_BUCKETS_S,
+        )
+
+
 class RunMeter:
     """What one run adds to the numbers while this process works on it."""
 

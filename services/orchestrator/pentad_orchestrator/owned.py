@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease
+from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease, RunSignals
 from pentad_chassis.clock import Clock
 from pentad_chassis.health import Condition, fullness
 from pentad_orchestrator.config import Config
@@ -92,6 +92,11 @@ class OwnedRuns:
         """Let a run rest at a caller's wish."""
         if owned := self._runs.get(run_id):
             owned.driver.pause(reason)
+
+    def tell(self, signals: RunSignals) -> None:
+        """Pass on what a run was told."""
+        if owned := self._runs.get(signals.run_id):
+            owned.driver.tell(signals)
 
     def renewed(self, lease: Lease, sent_at_s: float) -> None:
         """Note that a lease was extended by a request sent at that time."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pentad.state.v1.event_pb2 import EffectUnknown, Event, RunPaused, RunResumed, ToolCallCompleted
 from pentad.state.v1.message_pb2 import ToolError
 from pentad.state.v1.run_pb2 import Pause, Settlement, UnknownEffect
+from pentad_orchestrator.graph.state import InGraph
 from pentad_orchestrator.run import (
     Active,
     Call,
@@ -31,12 +32,12 @@ def requested(run: Run, reason: str) -> Event | None:
     """Return the pause that a person asked for; None once the run has its answer or its end."""
     if isinstance(run.phase, Finishing | Overdue | Paused | Ended):
         return None
-    if isinstance(run.phase, Calling) and run.phase.unknown:
+    if isinstance(run.phase, Calling | InGraph) and run.phase.unknown:
         return parked(run.phase)
     return _paused(Pause(reason=REQUESTED, message=reason or "somebody asked for it"))
 
 
-def parked(calling: Calling) -> Event:
+def parked(calling: Calling | InGraph) -> Event:
     """Return the pause of a run with calls of which nobody knows whether they took place."""
     names = ", ".join(f"{call.wish.tool} ({call.wish.call_id})" for call in calling.unknown)
     pause = Pause(
@@ -61,7 +62,7 @@ def settled(run: Run, call: Call) -> Event:
     return Event(tool_call_completed=completed)
 
 
-def effect_unknown(run: Run, calling: Calling, told: EffectUnknown) -> Run | None:
+def effect_unknown(run: Run, calling: Calling | InGraph, told: EffectUnknown) -> Run | None:
     """Return the run after nobody could say whether a call took place."""
     call = calling.call(told.call_id)
     if not call.in_hand:
@@ -76,7 +77,7 @@ def resumed(run: Run, told: RunResumed, at_s: float) -> Run:
     if isinstance(phase, Paused):
         run = run.having(paused_s=run.paused_s + max(0.0, at_s - phase.since_s))
         phase = phase.before
-    if isinstance(phase, Calling):
+    if isinstance(phase, Calling | InGraph):
         for settlement in told.settlements:
             for call in phase.unknown:
                 if _settles(settlement, call):

@@ -7,9 +7,17 @@ from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.message_pb2 import Message
 from pentad_orchestrator import plan
 from pentad_orchestrator.calls import Calls
-from pentad_orchestrator.commands import ExecuteTurn, InvokeTool, SaveSession, Sleep, Work
+from pentad_orchestrator.commands import (
+    ExecuteTurn,
+    InvokeTool,
+    SaveSession,
+    Sleep,
+    StartChild,
+    Work,
+)
 from pentad_orchestrator.conversation import Conversation
 from pentad_orchestrator.journal import Journal
+from pentad_orchestrator.offspring import Offspring
 from pentad_orchestrator.run import Run
 from pentad_orchestrator.turns import Turns
 
@@ -17,9 +25,12 @@ from pentad_orchestrator.turns import Turns
 class Performer:
     """Executes commands of any run; remembers nothing of them."""
 
-    def __init__(self, turns: Turns, calls: Calls, conversation: Conversation) -> None:
+    def __init__(
+        self, turns: Turns, calls: Calls, conversation: Conversation, offspring: Offspring
+    ) -> None:
         self._turns = turns
         self._calls = calls
+        self._offspring = offspring
         self.conversation = conversation
 
     async def perform(
@@ -31,6 +42,8 @@ class Performer:
                 return await self._turns.execute(run, history, journal.lease)
             case InvokeTool():
                 return await self._calls.invoke(run, command)
+            case StartChild():
+                return await self._offspring.start(run, command)
             case Sleep(until_s=until_s):
                 await asyncio.sleep(max(0.0, until_s - journal.now()))
                 return plan.restarted(run)

@@ -11,32 +11,29 @@ from hashlib import blake2b
 from pentad.state.v1.event_pb2 import (
     DeadlineReached,
     Event,
-    RunCancelled,
-    RunCompleted,
     RunCreated,
-    RunFailed,
     RunStarted,
     StepCompleted,
-    ToolCallCompleted,
-    ToolCallStarted,
     TurnRestarted,
     TurnStarted,
 )
-from pentad.state.v1.message_pb2 import ToolError
-from pentad.state.v1.run_pb2 import Failure, RunStatus
-from pentad_orchestrator import failures, pauses
+from pentad.state.v1.run_pb2 import RunStatus
+from pentad_orchestrator import failures, parking, pauses, timers, toolcalls
 from pentad_orchestrator.commands import (
     AwaitDeadline,
+    AwaitTimer,
     Command,
     ExecuteTurn,
-    InvokeTool,
     SaveSession,
     Sleep,
+    Wait,
 )
-from pentad_orchestrator.fold import UnknownEvent, begin, evolve, fold
+from pentad_orchestrator.endings import cancelled, completed, failed
+from pentad_orchestrator.fold import UnknownEvent, begin, evolve, fold, follows
+from pentad_orchestrator.graph import steps as graphs
+from pentad_orchestrator.graph.state import InGraph
 from pentad_orchestrator.run import (
     Answered,
-    Call,
     Calling,
     Ended,
     Finishing,
@@ -50,19 +47,14 @@ from pentad_orchestrator.run import (
 )
 
 __all__ = [
-    "UnknownEvent", "begin", "cancelled", "completed", "deadline_reached", "decide", "evolve",
-    "failed", "fold", "follow_up", "followed", "opening", "paused", "restarted", "status",
+    "UnknownEvent", "begin", "cancelled", "completed", "deadline_reached", "decide", "elapsed",
+    "evolve", "failed", "fold", "follow_up", "followed", "follows", "opening", "paused",
+    "restarted", "status", "waiting",
 ]  # fmt: skip
 
 TURN_ATTEMPTS = 3
 TURN_CUTS_MAX = 10
 """Attempts at a turn whose executor was gone in the midst; it may be the turn that kills them."""
-
-INVALID_TURNS = 3
-"""Turns in a row with nothing but invalid tool arguments that are fed back to the model."""
-
-CALLS_AT_ONCE = 16
-"""Tool calls of one turn that run side by side; a model may ask for hundreds."""
 
 FIRST_FENCE = 1
 """Of a run's first lease; each claim of it raises the fence by one."""
@@ -70,24 +62,30 @@ FIRST_FENCE = 1
 OWNERS_LOST_MAX = 5
 """Owners in a row that die on a run before it is given up: it may be what kills them."""
 
+_FOLLOWING_BYTES = 128 * 1024
+"""Beside outcomes of 256 KiB and more; an append holds 1 MiB."""
+
 _BACKOFF_S = 0.5
 _BACKOFF_S_MAX = 60.0
 RETRY_AFTER = "retry_after_s"
 """Key in a failure's metadata: how long the provider asks to be left alone."""
 
-_CALLS_OWN = "TOOL_"
-"""Reasons that begin so are outcomes of a call and go to the model; others end the run."""
-
-_STARTS = frozenset({"turn_started", "turn_restarted", "tool_call_started"})
+_STARTS = frozenset(
+    {
+        "turn_started", "turn_restarted", "tool_call_started", "approval_requested",
+        "timer_started", *graphs.STARTS,
+    }
+)  # fmt: skip
 
 
 def opening(created: RunCreated, owner: str) -> tuple[tuple[Event, ...], RunStatus]:
     """Return what a run is begun with by `owner`, to whom it is handed as it is created.
 
-    That is nothing for one with a session: what it holds has to be read before.
+    That is nothing for one with a session: what it holds has to be read before. Nor for one of a
+    graph: what that asks of people is recorded beside an append.
     """
     run = begin(Event(run_created=created))
-    if created.spec.session_id:
+    if created.spec.session_id or run.is_graph:
         return (), status(run)
     started = Event(run_started=RunStarted(owner=owner, attempt=1, fence=FIRST_FENCE))
     following, run = followed(evolve(run, started))
@@ -102,9 +100,10 @@ def decide(run: Run) -> tuple[Command, ...]:
             return (ExecuteTurn(run.turn, turn.attempt), deadline)
         case TurnBroken() as broken if _worth_another(broken):
             return (Sleep(run.turn, broken.attempt, _retry_at(run, broken)), deadline)
-        case Calling(calls=calls):
-            in_hand = (call for call in calls if call.in_hand)
-            return (*(InvokeTool(c.wish.call_id, c.not_done_up_to) for c in in_hand), deadline)
+        case Calling() as calling:
+            return (*toolcalls.commands(run, calling), deadline)
+        case InGraph() as graph:
+            return graphs.commands(run, graph)
         case Finishing() if run.created.spec.session_id:
             # The answer is there: from here on neither deadline nor cancel takes it back.
             return (SaveSession(),)
@@ -120,13 +119,16 @@ def follow_up(run: Run, *, may_start: bool = True) -> tuple[Event, ...]:
 
 
 def followed(run: Run, *, may_start: bool = True) -> tuple[tuple[Event, ...], Run]:
-    """Return the same events, and the run after them."""
+    """Return the same events, and the run after them; of a graph as many as fit into an append."""
     events: list[Event] = []
-    while (event := _next(run)) is not None:
+    size = 0
+    while size < _FOLLOWING_BYTES and (event := _next(run)) is not None:
         if event.WhichOneof("kind") in _STARTS and not may_start:
             break
         events.append(event)
         run = evolve(run, event)
+        # Only a graph may have much to say at once: what many nodes are given.
+        size += event.ByteSize() if run.is_graph else 0
     return tuple(events), run
 
 
@@ -148,9 +150,11 @@ def _next_of_phase(run: Run) -> Event | None:
         case TurnBroken() as broken if not _worth_another(broken):
             event = failed(run, broken.failure)
         case Calling(done=False) as calling:
-            event = _next_of_calls(run, calling)
+            event = toolcalls.following(run, calling)
         case Calling() as calling:
-            event = _after_calls(run, calling)
+            event = toolcalls.after(run, calling) or _start_turn(run)
+        case InGraph() as graph:
+            event = graphs.following(run, graph)
         case Answered(output):
             event = Event(step_completed=StepCompleted(step=run.planned.name, output=output))
         case Finishing() if not run.created.spec.session_id:
@@ -164,71 +168,6 @@ def _start_turn(run: Run) -> Event:
     if run.turn >= run.bounds.turns:
         return failed(run, failures.limit("TURN_LIMIT_REACHED", "max_turns", run.bounds.turns))
     return Event(turn_started=TurnStarted(step=run.planned.name, turn=run.turn + 1))
-
-
-def _after_calls(run: Run, calling: Calling) -> Event:
-    if fatal := _fatal(calling):
-        return failed(run, failures.of_call(fatal))
-    if run.invalid_turns > INVALID_TURNS:
-        return failed(run, failures.arguments_invalid(run))
-    return _start_turn(run)
-
-
-def _next_of_calls(run: Run, calling: Calling) -> Event | None:
-    if fatal := _fatal(calling):
-        return failed(run, failures.of_call(fatal))
-    if not any(call.started for call in calling.calls) and _too_many(run, calling):
-        limit = run.bounds.tool_calls
-        return failed(run, failures.limit("TOOL_CALL_LIMIT_REACHED", "max_tool_calls", limit))
-    for call in calling.calls:
-        if call.settled:
-            return pauses.settled(run, call)
-        if call.in_hand and call.wish.tool not in run.agent.tools:
-            return _refused(run, call)
-    return _park_or_start(run, calling)
-
-
-def _park_or_start(run: Run, calling: Calling) -> Event | None:
-    in_hand = sum(call.in_hand for call in calling.calls)
-    if calling.unknown:
-        # A person is to look: nothing more is begun, and what is in hand ends first.
-        return None if in_hand else pauses.parked(calling)
-    waiting = next((call for call in calling.calls if not call.started), None)
-    if waiting is None or in_hand >= CALLS_AT_ONCE:
-        return None
-    started = ToolCallStarted(
-        step=run.planned.name, call_id=waiting.wish.call_id, tool=waiting.wish.tool
-    )
-    return Event(tool_call_started=started)
-
-
-def _too_many(run: Run, calling: Calling) -> bool:
-    """Whether the turn asks for more than is left; then none of its calls is begun."""
-    return run.calls_started + len(calling.calls) > run.bounds.tool_calls
-
-
-def _refused(run: Run, call: Call) -> Event:
-    """A model gets only the tools that its agent lists, whatever else the catalogue has."""
-    message = f"agent {run.agent.name!r} has no tool {call.wish.tool!r}"
-    return Event(
-        tool_call_completed=ToolCallCompleted(
-            step=run.planned.name,
-            call_id=call.wish.call_id,
-            tool=call.wish.tool,
-            error=ToolError(reason="TOOL_NOT_FOUND", message=message),
-        )
-    )
-
-
-def _fatal(calling: Calling) -> Call | None:
-    """Return a call that ended in a failure of Pentad's own."""
-    for call in calling.calls:
-        outcome = call.outcome
-        if outcome is None or outcome.WhichOneof("outcome") != "error":
-            continue
-        if not outcome.error.reason.startswith(_CALLS_OWN):
-            return call
-    return None
 
 
 def _worth_another(broken: TurnBroken) -> bool:
@@ -252,24 +191,6 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def completed(run: Run) -> Event:
-    """Return the end of a run that has its answer."""
-    assert isinstance(run.phase, Finishing), "only an answer completes a run"
-    return Event(run_completed=RunCompleted(output=run.phase.output, usage=run.usage))
-
-
-def failed(run: Run, failure: Failure) -> Event:
-    """Return the end of a run that cannot have an answer."""
-    return Event(run_failed=RunFailed(failure=failure, usage=run.usage))
-
-
-def cancelled(run: Run, reason: str) -> Event | None:
-    """Return the end of a run that a caller cancelled; None once its answer is there."""
-    if isinstance(run.phase, Finishing | Ended):
-        return None
-    return Event(run_cancelled=RunCancelled(reason=reason, usage=run.usage))
-
-
 def paused(run: Run, reason: str) -> Event | None:
     """Return the pause of a run by request; None once its answer is there."""
     return pauses.requested(run, reason)
@@ -282,6 +203,18 @@ def restarted(run: Run) -> Event:
     return Event(
         turn_restarted=TurnRestarted(step=run.planned.name, turn=run.turn, attempt=attempt)
     )
+
+
+def elapsed(run: Run, waited: Wait) -> Event:
+    """Return what it means that a time has come that the run waited for."""
+    if isinstance(waited, AwaitTimer):
+        return timers.elapsed(run, waited)
+    return deadline_reached()
+
+
+def waiting(run: Run) -> Event | None:
+    """Return the event with which a run is let go of that does nothing but wait."""
+    return parking.park(run) if parking.may_be_parked(run) else None
 
 
 def deadline_reached() -> Event:
@@ -297,11 +230,16 @@ def status(run: Run) -> RunStatus:
         usage=run.usage,
         turns=run.turns,
         tool_calls=run.tool_calls,
+        spending=run.spending.values(),
+        unwinding=run.unwound,
     )
     match run.phase:
         case Paused(pause=pause):
             standing.state = RunStatus.STATE_PAUSED
             standing.pause.CopyFrom(pause)
+        case phase if run.parked is not None and not isinstance(phase, Ended):
+            standing.state = RunStatus.STATE_WAITING
+            standing.waiting.CopyFrom(run.parked.waiting)
         case Ended(state, output, failure, cancel_reason):
             standing.state = state
             standing.output = output

@@ -9,8 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.event_pb2 import PlannedStep, RunCreated, ToolCallCompleted
 from pentad.state.v1.message_pb2 import Message, ToolCall, Usage
-from pentad.state.v1.run_pb2 import Failure, Pause, RunStatus, Settlement
+from pentad.state.v1.run_pb2 import Failure, Pause, RunStatus, Settlement, Unwinding
+from pentad.state.v1.tool_pb2 import Tool
 from pentad_orchestrator.bounds import RunBounds
+from pentad_orchestrator.graph.state import InGraph
+from pentad_orchestrator.spending import Ledger
+from pentad_orchestrator.waits import Asked, Child, Parked, Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class Ended:
     cancel_reason: str = ""
 
 
-Active = Queued | Ready | InTurn | TurnBroken | Calling | Answered | Finishing | Overdue
+Active = Queued | Ready | InTurn | TurnBroken | Calling | InGraph | Answered | Finishing | Overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,8 @@ class Paused:
 
     pause: Pause
     since_s: float
+    seq: int = 0
+    """Place of the event that says so."""
 
 
 Phase = Active | Paused | Ended
@@ -171,6 +177,9 @@ class Run:
     steps: tuple[PlannedStep, ...]
     agents: Mapping[str, Agent]
     """By name: the revisions that are pinned."""
+
+    tools: Mapping[str, Tool]
+    """By name: what those agents may call."""
 
     bounds: RunBounds
     created_at_s: float
@@ -210,6 +219,24 @@ class Run:
     """Owners that died on it, or were cut off, since it last got on."""
 
     usage: Usage = field(default_factory=Usage)
+    """Of its turns, and of the runs that it started."""
+
+    spending: Ledger = field(default_factory=dict)
+    """The same by agent and model, with the calls of tools."""
+
+    approvals: Mapping[str, Asked] = field(default_factory=dict)
+    """What it asked of people, by the id of a call or the path of a node, as the maps below."""
+
+    timers: Mapping[str, Timer] = field(default_factory=dict)
+    children: Mapping[tuple[str, int], Child] = field(default_factory=dict)
+    """The runs that it started, by what it waits with and their number in it."""
+
+    unwound: Unwinding | None = None
+    """What its graph took back, once it cannot complete."""
+
+    parked: Parked | None = None
+    now_s: float = 0.0
+    """The time, as far as it is known here: that of the last event, or later."""
 
     def having(self, **changes: Any) -> Self:
         """Return the same run but for some values: `replace`, at a tenth of its price."""
@@ -217,24 +244,38 @@ class Run:
         run.__dict__.update(self.__dict__, **changes)
         return run
 
-    def at(self, last_seq: int) -> Self:
-        """Return this run, which nobody else has seen yet, with the place of its last event."""
-        object.__setattr__(self, "last_seq", last_seq)
+    def at(self, last_seq: int, time_s: float) -> Self:
+        """Return this run, which nobody else has seen yet, with place and time of its last event.
+
+        One that is not recorded yet has no time.
+        """
+        self.__dict__["last_seq"] = last_seq
+        if time_s > self.now_s:
+            self.__dict__["now_s"] = time_s
         return self
+
+    def is_native(self, tool: str) -> bool:
+        """Whether the orchestrator carries a tool out itself."""
+        known = self.tools.get(tool)
+        return known is not None and known.native
 
     @property
     def planned(self) -> PlannedStep:
-        """The current step."""
-        return self.steps[min(self.step, len(self.steps) - 1)]
+        """The current step; a graph has none."""
+        return self.steps[min(self.step, len(self.steps) - 1)] if self.steps else _NO_STEP
 
     @property
     def agent(self) -> Agent:
-        """Who performs the current step."""
-        return self.agents[self.planned.agent]
+        """Who performs the current step; nobody does a graph."""
+        return self.agents[self.planned.agent] if self.steps else _NOBODY
 
     @property
     def deadline_s(self) -> float:
-        """When the run must have ended: time before its start and in pauses does not count."""
+        """When the run must have ended.
+
+        Time before its start, in pauses, and while it waits for nothing but people and other runs
+        does not count.
+        """
         began_s = max(self.created_at_s, seconds(self.created.spec.start_time))
         return began_s + self.bounds.wall_time_s + self.paused_s
 
@@ -242,6 +283,11 @@ class Run:
     def multi_step(self) -> bool:
         """Whether the work is divided into steps."""
         return self.created.spec.WhichOneof("workflow") == "multi_step"
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether the work is a workflow's graph."""
+        return self.created.HasField("graph")
 
     @property
     def ended(self) -> bool:
@@ -252,6 +298,10 @@ class Run:
     def paused(self) -> bool:
         """Whether it waits for a person, and for nothing else."""
         return isinstance(self.phase, Paused)
+
+
+_NO_STEP = PlannedStep()
+_NOBODY = Agent()
 
 
 def seconds(time: Timestamp) -> float:

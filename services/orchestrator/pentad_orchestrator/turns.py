@@ -13,6 +13,8 @@ from pentad.state.v1.run_service_pb2 import Lease
 from pentad_chassis.channel import reading
 from pentad_chassis.errors import DeadlineExceeded, ServiceError
 from pentad_chassis.failpoints import failpoint
+from pentad_orchestrator import native
+from pentad_orchestrator.accounts import accounts_for
 from pentad_orchestrator.bounds import turn_bounds
 from pentad_orchestrator.executors import Executors, Route
 from pentad_orchestrator.patience import Patience, is_away
@@ -116,7 +118,7 @@ def to_request(run: Run, history: Sequence[Message]) -> ExecuteTurnRequest:
         tenant=run.created.tenant,
         run_id=run.run_id,
         agent=agent,
-        tools=[tool for tool in run.created.tools if tool.name in agent.tools],
+        tools=[tool for tool in run.created.tools if native.may_call(agent, tool.name)],
         history=history,
         run_input=run.created.spec.input,
         earlier_steps=[
@@ -128,6 +130,7 @@ def to_request(run: Run, history: Sequence[Message]) -> ExecuteTurnRequest:
         max_output_tokens=bounds.output_tokens,
         timeout=timeout,
         turn=run.turn,
+        accounts=accounts_for(run),
     )
 
 
@@ -145,6 +148,7 @@ def _completed(run: Run, result: TurnResult) -> Event:
         usage=result.usage,
         model=result.model,
         from_cache=result.from_cache,
+        exhausted=result.exhausted if result.HasField("exhausted") else None,
     )
     completed.message.role = Message.ROLE_ASSISTANT
     for index, call in enumerate(completed.message.tool_calls):

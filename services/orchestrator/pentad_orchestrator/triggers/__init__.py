@@ -1,0 +1,1 @@
+"""Triggers: runs for what is published, one for each event."""
