@@ -26,6 +26,7 @@ from pentad.state.v1.run_service_pb2 import GetRunRequest
 from pentad.state.v1.session_pb2 import Session
 from pentad.state.v1.session_service_pb2 import (
     DeleteSessionRequest,
+    ForkSessionRequest,
     GetSessionRequest,
     ListMessagesRequest,
     ListMessagesResponse,
@@ -162,6 +163,22 @@ class SessionCore:
                 page_token=request.page_token,
             )
         )
+
+    async def fork_session(
+        self, tenant: str, request: session_service_pb2.ForkSessionRequest
+    ) -> Session:
+        """Begin a session with the messages of another one."""
+        require(validation.fork_session(request))
+        response = await self._state.ForkSession(
+            ForkSessionRequest(
+                tenant=tenant,
+                session_id=request.session_id,
+                at_seq=request.at_seq,
+                new_session_id=request.new_session_id,
+                fork_id=request.request_id or random_id(),
+            )
+        )
+        return response.session
 
     async def delete_session(
         self, tenant: str, request: session_service_pb2.DeleteSessionRequest

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 
 from pentad_chassis.errors import (
+    Aborted,
+    AlreadyExists,
     FieldViolation,
     InvalidArgument,
+    NotFound,
+    OutOfRange,
     Unauthenticated,
 )
 
@@ -33,10 +37,8 @@ class ApiKeyInvalid(Unauthenticated):
         )
 
 
-class RequestInvalid(InvalidArgument):
-    """Fields of the request break stated bounds; `violations` names them."""
-
-    reason = "REQUEST_INVALID"
+class _FieldsInvalid(InvalidArgument):
+    """Fields of the request are not what they must be; `violations` names them."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         first = violations[0]
@@ -47,6 +49,80 @@ class RequestInvalid(InvalidArgument):
             violations=str(len(violations)),
         )
         self.violations = tuple(violations[:_VIOLATIONS_TOLD])
+
+
+class RequestInvalid(_FieldsInvalid):
+    """Fields of the request break stated bounds; `violations` names them."""
+
+    reason = "REQUEST_INVALID"
+
+
+class AnswerInvalid(_FieldsInvalid):
+    """The answer is not what its question's schema allows; `violations` names the places."""
+
+    reason = "ANSWER_INVALID"
+
+
+class WorkflowNotFound(NotFound):
+    """The tenant has no such workflow."""
+
+    reason = "WORKFLOW_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no workflow {name!r}", workflow=name)
+
+
+class VersionMismatch(Aborted):
+    """Somebody else changed the workflow; look at it and try again."""
+
+    reason = "VERSION_MISMATCH"
+
+    def __init__(self, name: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"workflow {name!r} was changed meanwhile",
+            workflow=name,
+            expected=str(expected),
+            found=str(found),
+        )
+
+
+class WebhookNotFound(NotFound):
+    """The tenant has no such webhook."""
+
+    reason = "WEBHOOK_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no webhook {name!r}", webhook=name)
+
+
+class WebhookAlreadyExists(AlreadyExists):
+    """The tenant has a webhook of that name."""
+
+    reason = "WEBHOOK_ALREADY_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"webhook {name!r} already exists", webhook=name)
+
+
+class DeadLetterNotFound(NotFound):
+    """The notice was delivered since, or is not kept any more."""
+
+    reason = "DEAD_LETTER_NOT_FOUND"
+
+    def __init__(self, dead_letter_id: str) -> None:
+        super().__init__(f"no dead letter {dead_letter_id!r}", dead_letter_id=dead_letter_id)
+
+
+class UsageTooManyRows(OutOfRange):
+    """The usage that was asked for has more rows than are told at once."""
+
+    reason = "USAGE_TOO_MANY_ROWS"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the usage has more than {most} rows; ask for fewer days, or add some up",
+            limit=str(most),
+        )
 
 
 def require(violations: Sequence[FieldViolation]) -> None:

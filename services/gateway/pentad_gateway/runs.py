@@ -9,7 +9,11 @@ from google.protobuf.duration_pb2 import Duration
 from structlog.typing import FilteringBoundLogger
 
 from pentad.gateway.v1 import run_service_pb2 as pb
-from pentad.orchestrator.v1.orchestrator_service_pb2 import CancelRunRequest, CreateRunRequest
+from pentad.orchestrator.v1.orchestrator_service_pb2 import (
+    CancelRunRequest,
+    CreateRunRequest,
+    ForkRunRequest,
+)
 from pentad.state.v1.event_pb2 import Event, RunResumed
 from pentad.state.v1.run_pb2 import Run
 from pentad.state.v1.run_service_pb2 import (
@@ -28,6 +32,7 @@ from pentad_gateway import validation
 from pentad_gateway.errors import require
 from pentad_gateway.leaving import Abandoned
 from pentad_gateway.tail import follow
+from pentad_gateway.workflows import completed
 
 if TYPE_CHECKING:
     from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceAsyncStub
@@ -59,7 +64,7 @@ class RunCore:
         self, tenant: str, request: pb.CreateRunRequest | pb.ExecuteRunRequest
     ) -> Run:
         """Have a run accepted."""
-        response = await self._orchestrator.CreateRun(self._accepted(tenant, request))
+        response = await self._orchestrator.CreateRun(await self._accepted(tenant, request))
         return response.run
 
     async def execute_run(
@@ -69,7 +74,7 @@ class RunCore:
 
         A caller that leaves before ends the run if it asked for that; a server that stops does not.
         """
-        wish = self._accepted(tenant, request)
+        wish = await self._accepted(tenant, request)
         is_stopping = stop_signal()
         try:
             run = (await self._orchestrator.CreateRun(wish)).run
@@ -126,6 +131,20 @@ class RunCore:
             )
         )
 
+    async def fork_run(self, tenant: str, request: pb.ForkRunRequest) -> Run:
+        """Have a run accepted that begins with another one's events."""
+        require(validation.fork_run(request))
+        response = await self._orchestrator.ForkRun(
+            ForkRunRequest(
+                tenant=tenant,
+                run_id=request.run_id,
+                at_seq=request.at_seq,
+                request_id=request.request_id or random_id(),
+                session_id=request.session_id,
+            )
+        )
+        return response.run
+
     async def cancel_run(self, tenant: str, request: pb.CancelRunRequest) -> Run:
         """Have it recorded that a run is to end."""
         require(validation.cancel_run(request))
@@ -164,11 +183,26 @@ class RunCore:
             raise
         return response.run
 
-    def _accepted(
+    async def _accepted(
         self, tenant: str, request: pb.CreateRunRequest | pb.ExecuteRunRequest
     ) -> CreateRunRequest:
         """Return what the orchestrator is asked, or raise RequestInvalid."""
-        require(validation.create_run(request, self._clock.now()))
+        wrong = await self._wrong(tenant, request)
+        require(wrong)
         return CreateRunRequest(
             tenant=tenant, spec=request.spec, request_id=request.request_id or random_id()
         )
+
+    async def _wrong(
+        self, tenant: str, request: pb.CreateRunRequest | pb.ExecuteRunRequest
+    ) -> list[FieldViolation]:
+        """Return all that is wrong with a wish; of a graph also what it names, all at once."""
+        now_s = self._clock.now()
+        if not request.spec.HasField("graph"):
+            return validation.create_run(request, now_s)
+        # Compiling a thousand expressions takes a second.
+        wrong = await asyncio.to_thread(validation.create_run, request, now_s)
+        if not wrong:
+            return wrong  # the orchestrator says itself what is missing
+        graph = request.spec.graph
+        return await completed(self._orchestrator, tenant, graph, wrong, "spec.graph")

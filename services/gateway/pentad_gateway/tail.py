@@ -1,13 +1,14 @@
-"""Following a run's events across failures of the state service."""
+"""Following what is streamed, such as a run's events, across failures of the state service."""
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
 
 from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.run_service_pb2 import TailRunRequest, TailRunResponse
-from pentad_chassis.channel import reading
+from pentad_chassis.channel import Stream, reading
 from pentad_chassis.clock import Clock
 from pentad_chassis.errors import DeadlineExceeded, ServiceError, Unavailable
 
@@ -29,26 +30,44 @@ _BACKOFF_S_MAX = 2.0
 _DOUBLINGS_MAX = 6
 _RANDOM = random.SystemRandom()
 
+_Said = TypeVar("_Said")
+
 
 async def follow(
     runs: "RunServiceAsyncStub", request: TailRunRequest, clock: Clock
 ) -> AsyncGenerator[Sequence[Event], None]:
-    """Yield a run's events behind `request.after`, several at once, without gap or repeat.
-
-    A stream that breaks is taken up again behind the last event. Nothing is read ahead of
-    the consumer but what gRPC's flow control lets through.
-    """
+    """Yield a run's events behind `request.after`, several at once, without gap or repeat."""
     place = TailRunRequest()
     place.CopyFrom(request)
+
+    def go_on(said: TailRunResponse) -> None:
+        place.after = said.events[-1].cursor
+
+    def begin() -> Stream[TailRunResponse]:
+        return runs.TailRun(place, timeout=STREAM_TIMEOUT_S)
+
+    async with aclosing(resuming(begin, go_on, clock)) as responses:
+        async for response in responses:
+            yield response.events
+
+
+async def resuming(
+    begin: Callable[[], Stream[_Said]], go_on: Callable[[_Said], None], clock: Clock
+) -> AsyncGenerator[_Said, None]:
+    """Yield what a stream says, and, if it breaks, what one says that is begun in its place.
+
+    `go_on` has the next one begin behind what was said. Nothing is read ahead of the consumer but
+    what gRPC's flow control lets through.
+    """
     patience = Patience(clock)
     while True:
         until = clock.monotonic() + STREAM_S
         try:
-            async with reading(runs.TailRun(place, timeout=STREAM_TIMEOUT_S)) as responses:
-                while (response := await _next(responses, until - clock.monotonic())) is not None:
-                    place.after = response.events[-1].cursor
+            async with reading(begin()) as responses:
+                while (said := await _next(responses, until - clock.monotonic())) is not None:
+                    go_on(said)
                     patience.renew()
-                    yield response.events
+                    yield said
                 return
         except TimeoutError:
             patience.renew()  # it stood for all of its time: healthy, if silent
@@ -82,7 +101,7 @@ class Patience:
         return max(_RANDOM.uniform(0, ceiling), asked_for)
 
 
-async def _next(responses: AsyncIterator[TailRunResponse], left_s: float) -> TailRunResponse | None:
+async def _next(responses: AsyncIterator[_Said], left_s: float) -> _Said | None:
     """Return the next response, or None behind the last; TimeoutError after `left_s`."""
     async with asyncio.timeout(left_s):
         return await anext(responses, None)

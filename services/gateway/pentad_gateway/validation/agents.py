@@ -1,6 +1,5 @@
 """Requests about agents."""
 
-import math
 from collections.abc import Collection
 
 import re2
@@ -14,6 +13,7 @@ from pentad.gateway.v1.agent_service_pb2 import (
     UpdateAgentRequest,
 )
 from pentad.state.v1.agent_pb2 import Agent, Limits, Routing, Rule
+from pentad_chassis import native
 from pentad_chassis.errors import FieldViolation
 from pentad_gateway.validation.bounds import (
     AGENT_NAME,
@@ -22,6 +22,13 @@ from pentad_gateway.validation.bounds import (
     RULE_NAME,
     TOOL_NAME,
     Bounds,
+    is_json,
+)
+from pentad_gateway.validation.budgets import check_budget
+from pentad_gateway.validation.delegation import (
+    callable_tools,
+    check_agents,
+    check_approvals,
 )
 
 PROVIDERS = ("openai", "anthropic", "rules")
@@ -96,7 +103,7 @@ def unknown_tools(agent: Agent, catalogue: Collection[str]) -> list[FieldViolati
     return [
         FieldViolation(f"agent.tools[{i}]", f"no tool {tool!r}; ToolService.ListTools shows all")
         for i, tool in enumerate(agent.tools)
-        if tool not in catalogue
+        if tool not in catalogue and tool not in native.NAMES
     ]
 
 
@@ -105,6 +112,7 @@ def check_limits(bounds: Bounds, at: str, limits: Limits) -> None:
     bounds.within(f"{at}.max_turns", limits.max_turns, 1000)
     bounds.within(f"{at}.max_tool_calls", limits.max_tool_calls, 10_000)
     bounds.within(f"{at}.max_output_tokens", limits.max_output_tokens, _INT32_MAX)
+    bounds.within(f"{at}.max_repeats", limits.max_repeats, 100)
     bounds.duration(f"{at}.wall_time", limits.wall_time, 30 * _DAY_S)
     bounds.duration(f"{at}.turn_timeout", limits.turn_timeout, 3600)
 
@@ -128,16 +136,21 @@ def _agent(bounds: Bounds, request: CreateAgentRequest | UpdateAgentRequest) -> 
     bounds.text("agent.instructions", agent.instructions, INSTRUCTIONS_BYTES)
     bounds.name("agent.model", agent.model, _MODEL)
     _tools(bounds, agent)
+    tools = callable_tools(agent)
+    check_agents(bounds, agent)
+    check_approvals(bounds, agent, tools)
     bounds.count("agent.capabilities", len(agent.capabilities), CAPABILITIES)
     for i, capability in enumerate(agent.capabilities[:CAPABILITIES]):
         bounds.name(f"agent.capabilities[{i}]", capability, CAPABILITY)
     check_limits(bounds, "agent.limits", agent.limits)
+    if agent.HasField("budget"):
+        check_budget(bounds, "agent.budget", agent.budget)
     if agent.routing not in Routing.values():
         bounds.broken("agent.routing", "must be one of Routing's values")
     if agent.HasField("response_cache"):
         ttl = agent.response_cache.ttl
         bounds.duration("agent.response_cache.ttl", ttl, 7 * _DAY_S, least_s=1)
-    _rules(bounds, agent)
+    _rules(bounds, agent, tools)
 
 
 def _tools(bounds: Bounds, agent: Agent) -> None:
@@ -148,7 +161,7 @@ def _tools(bounds: Bounds, agent: Agent) -> None:
         bounds.name(f"agent.tools[{i}]", tool, TOOL_NAME)
 
 
-def _rules(bounds: Bounds, agent: Agent) -> None:
+def _rules(bounds: Bounds, agent: Agent, tools: Collection[str]) -> None:
     bounds.count("agent.rules", len(agent.rules), RULES)
     if agent.model.startswith("rules:") and not agent.rules:
         bounds.broken("agent.rules", "must hold the program of a `rules:` model")
@@ -160,7 +173,7 @@ def _rules(bounds: Bounds, agent: Agent) -> None:
         _rule_name(bounds, f"{at}.name", rule.name)
         _pattern(bounds, f"{at}.input_pattern", rule.input_pattern)
         _conditions(bounds, at, rule, calls - {rule.name})
-        _action(bounds, at, rule, agent.tools)
+        _action(bounds, at, rule, tools)
 
 
 def _rule_name(bounds: Bounds, field: str, name: str) -> None:
@@ -194,19 +207,6 @@ def _action(bounds: Bounds, at: str, rule: Rule, tools: Collection[str]) -> None
             bounds.broken(f"{at}.call", "must be set, or `answer`")
         case "call":
             if rule.call.tool not in tools:
-                bounds.broken(f"{at}.call.tool", "must be one of agent.tools")
-            if not _is_json(Value(struct_value=rule.call.arguments)):
+                bounds.broken(f"{at}.call.tool", "must be one of the agent's tools")
+            if not is_json(Value(struct_value=rule.call.arguments)):
                 bounds.broken(f"{at}.call.arguments", "must hold JSON: finite numbers, no unset")
-
-
-def _is_json(value: Value) -> bool:
-    match value.WhichOneof("kind"):
-        case None:
-            return False
-        case "number_value":
-            return math.isfinite(value.number_value)
-        case "struct_value":
-            return all(_is_json(v) for v in value.struct_value.fields.values())
-        case "list_value":
-            return all(_is_json(v) for v in value.list_value.values)
-    return True

@@ -1,5 +1,6 @@
 """The bounds that the protos state, and a collector of what breaks them."""
 
+import math
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -9,6 +10,7 @@ from pentad_chassis.errors import FieldViolation
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
+    from google.protobuf.struct_pb2 import Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
 AGENT_NAME = r"[a-z][a-z0-9-]{0,62}"
@@ -16,14 +18,21 @@ CAPABILITY = r"[a-z][a-z0-9._-]{0,62}"
 TOOL_NAME = r"[a-z][a-z0-9_]{0,63}"
 STEP_NAME = r"[a-z][a-z0-9_]{0,31}"
 RULE_NAME = STEP_NAME
+NODE_NAME = STEP_NAME
+WORKFLOW_NAME = AGENT_NAME
+WEBHOOK_NAME = AGENT_NAME
 SESSION_ID = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}"
 
 KIB = 1024
 REQUEST_ID_BYTES = 128
+OWN_REQUESTS = "pentad:"
+"""Requests of the suite's own begin so, of a run that starts another for instance."""
 RUN_ID_BYTES = 128
 CURSOR_BYTES = 1 * KIB
 PAGE_TOKEN_BYTES = 4 * KIB
 PAGE_SIZE = 500
+SEQ_MAX = 2**53
+"""Of an event or a message; no journal is longer."""
 
 _DURATION_S = 315_576_000_000
 """Ten thousand years: as far as a Duration is defined."""
@@ -107,6 +116,8 @@ class Bounds:
     def request_id(self, value: str) -> None:
         """Ask for a `request_id` within its bound; an empty one is chosen by the gateway."""
         self.text("request_id", value, REQUEST_ID_BYTES)
+        if value.startswith(OWN_REQUESTS):
+            self.broken("request_id", f"must not begin with `{OWN_REQUESTS}`")
 
     def run_id(self, value: str) -> None:
         """Ask for the name of a run; it is opaque, so that nothing else can be asked."""
@@ -116,6 +127,20 @@ class Bounds:
         """Ask for a page of a size that is allowed."""
         self.within("page_size", request.page_size, PAGE_SIZE)
         self.text("page_token", request.page_token, PAGE_TOKEN_BYTES)
+
+
+def is_json(value: "Value") -> bool:
+    """Whether a value is one that JSON has: no number that is none, and none unset."""
+    match value.WhichOneof("kind"):
+        case None:
+            return False
+        case "number_value":
+            return math.isfinite(value.number_value)
+        case "struct_value":
+            return all(is_json(v) for v in value.struct_value.fields.values())
+        case "list_value":
+            return all(is_json(v) for v in value.list_value.values)
+    return True
 
 
 def _well_formed(value: "Duration") -> bool:
