@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import SecretStr
 
 from pentad.gateway.v1.agent_service_pb2_grpc import AgentServiceStub
+from pentad.gateway.v1.approval_service_pb2_grpc import ApprovalServiceStub
+from pentad.gateway.v1.budget_service_pb2_grpc import BudgetServiceStub
+from pentad.gateway.v1.event_service_pb2_grpc import EventServiceStub
 from pentad.gateway.v1.run_service_pb2_grpc import RunServiceStub
+from pentad.gateway.v1.schedule_service_pb2_grpc import ScheduleServiceStub
 from pentad.gateway.v1.session_service_pb2_grpc import SessionServiceStub
 from pentad.gateway.v1.system_service_pb2_grpc import SystemServiceStub
 from pentad.gateway.v1.tool_service_pb2_grpc import ToolServiceStub
 from pentad.gateway.v1.trace_service_pb2_grpc import TraceServiceStub
+from pentad.gateway.v1.usage_service_pb2_grpc import UsageServiceStub
+from pentad.gateway.v1.webhook_service_pb2_grpc import WebhookServiceStub
+from pentad.gateway.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from pentad_chassis.channel import open_channel
 from pentad_chassis.config import Settings
 from pentad_chassis.telemetry import Telemetry, silent_telemetry
@@ -22,11 +29,18 @@ from pentad_cli.failure import CommandFailed
 
 if TYPE_CHECKING:
     from pentad.gateway.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
+    from pentad.gateway.v1.approval_service_pb2_grpc import ApprovalServiceAsyncStub
+    from pentad.gateway.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
+    from pentad.gateway.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from pentad.gateway.v1.run_service_pb2_grpc import RunServiceAsyncStub
+    from pentad.gateway.v1.schedule_service_pb2_grpc import ScheduleServiceAsyncStub
     from pentad.gateway.v1.session_service_pb2_grpc import SessionServiceAsyncStub
     from pentad.gateway.v1.system_service_pb2_grpc import SystemServiceAsyncStub
     from pentad.gateway.v1.tool_service_pb2_grpc import ToolServiceAsyncStub
     from pentad.gateway.v1.trace_service_pb2_grpc import TraceServiceAsyncStub
+    from pentad.gateway.v1.usage_service_pb2_grpc import UsageServiceAsyncStub
+    from pentad.gateway.v1.webhook_service_pb2_grpc import WebhookServiceAsyncStub
+    from pentad.gateway.v1.workflow_service_pb2_grpc import WorkflowServiceAsyncStub
 
 Result = TypeVar("Result")
 
@@ -65,10 +79,17 @@ class Client:
 
     runs: "RunServiceAsyncStub"
     agents: "AgentServiceAsyncStub"
+    approvals: "ApprovalServiceAsyncStub"
     sessions: "SessionServiceAsyncStub"
     tools: "ToolServiceAsyncStub"
     traces: "TraceServiceAsyncStub"
     system: "SystemServiceAsyncStub"
+    webhooks: "WebhookServiceAsyncStub"
+    events: "EventServiceAsyncStub"
+    budgets: "BudgetServiceAsyncStub"
+    usage: "UsageServiceAsyncStub"
+    schedules: "ScheduleServiceAsyncStub"
+    workflows: "WorkflowServiceAsyncStub"
 
 
 @asynccontextmanager
@@ -84,10 +105,17 @@ async def open_client(
         yield Client(
             RunServiceStub(channel),
             AgentServiceStub(channel),
+            ApprovalServiceStub(channel),
             SessionServiceStub(channel),
             ToolServiceStub(channel),
             TraceServiceStub(channel),
             SystemServiceStub(channel),
+            WebhookServiceStub(channel),
+            EventServiceStub(channel),
+            BudgetServiceStub(channel),
+            UsageServiceStub(channel),
+            ScheduleServiceStub(channel),
+            WorkflowServiceStub(channel),
         )
 
 

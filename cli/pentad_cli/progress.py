@@ -10,6 +10,7 @@ from pentad.state.v1.event_pb2 import (
     RunCreated,
     RunFailed,
     RunPaused,
+    RunWaiting,
     StepCompleted,
     TextDelta,
     ToolCallCompleted,
@@ -21,6 +22,8 @@ from pentad.state.v1.event_pb2 import (
 )
 from pentad.state.v1.message_pb2 import Payload, Usage
 from pentad.state.v1.run_pb2 import RunStatus
+from pentad_cli.nodes import Nodes
+from pentad_cli.words import local_time
 
 
 @dataclass(slots=True)
@@ -35,6 +38,9 @@ class Call:
     replayed: bool = False
     unknown: bool = False
     """Nobody knows whether it took place; no longer once its outcome is known."""
+
+    waits: str = ""
+    """What for, while it does."""
 
     elapsed_s: float = 0.0
 
@@ -76,6 +82,9 @@ class Progress:
     owners: int = 0
     usage: Usage = field(default_factory=Usage)
     output: str = ""
+    nodes: Nodes = field(default_factory=Nodes)
+    """Of a run of a workflow."""
+
     reason: str = ""
     """Why it failed, was cancelled or is paused."""
 
@@ -99,6 +108,7 @@ class Progress:
         at = event.time.seconds + event.time.nanos / 1e9
         self.started_s = self.started_s or at
         self.last_s = max(self.last_s, at)
+        self.nodes.apply(event)
         match getattr(event, event.WhichOneof("kind") or "", None):
             case RunCreated() as created:
                 self.steps = {s.name: Step(s.name, s.agent) for s in created.steps}
@@ -114,7 +124,10 @@ class Progress:
                 self._apply_end(end)
             case RunPaused() as paused:
                 self.state, self.reason = RunStatus.STATE_PAUSED, paused.pause.message
+            case RunWaiting():
+                self.state, self.reason = RunStatus.STATE_WAITING, ""
             case _:
+                self._apply_wait(event)
                 self.state, self.reason = RunStatus.STATE_RUNNING, ""
                 self.owners = max(self.owners, event.run_started.attempt)
 
@@ -145,6 +158,8 @@ class Progress:
                 turn.text = kept.decode(errors="ignore") + delta.text
 
     def _apply_call(self, event: ToolCallStarted | ToolCallCompleted | EffectUnknown) -> None:
+        if not event.step:
+            return  # a workflow's node says what became of it
         turns = self._step(event.step).turns.values()
         call = next((t.calls[event.call_id] for t in turns if event.call_id in t.calls), None)
         if call is None:  # a tail that began in the middle has not seen the turn
@@ -159,6 +174,39 @@ class Progress:
                 call.error = f"{event.error.message} ({event.error.reason})"
             else:
                 call.result = payload_text(event.result)
+
+    def _apply_wait(self, event: Event) -> None:
+        """Note what a call waits for; another run is named as long as it goes on."""
+        match event.WhichOneof("kind"):
+            case "approval_requested":
+                approval = event.approval_requested.approval
+                self._waits(approval.key, f"asks {approval.approval_id}")
+            case "timer_started":
+                time = local_time(event.timer_started.fire_time)
+                self._waits(event.timer_started.key, f"waits until {time}")
+            case "child_started":
+                self._waits(event.child_started.key, f"waits for run {event.child_started.run_id}")
+            case "approval_decided":
+                self._waits(event.approval_decided.key, "")
+            case "approval_expired":
+                self._waits(event.approval_expired.key, "")
+            case "timer_fired":
+                self._waits(event.timer_fired.key, "")
+            case "run_forked":
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Forget what was begun and has not ended: a fork begins it anew."""
+        for step in self.steps.values():
+            for call in (call for turn in step.turns.values() for call in turn.calls.values()):
+                if call.result is None and call.error is None:
+                    call.started, call.unknown, call.waits = False, False, ""
+
+    def _waits(self, call_id: str, what: str) -> None:
+        for step in self.steps.values():
+            for turn in step.turns.values():
+                if call := turn.calls.get(call_id):
+                    call.waits = what
 
     def _apply_end(self, event: RunCompleted | RunFailed | RunCancelled) -> None:
         self.usage = event.usage

@@ -16,21 +16,27 @@ def start_of(at: str, delay: str) -> Timestamp:
     """Return the time that `--at` or `--in` names; one without a zone is of this machine's."""
     if at and delay:
         raise CommandFailed("give either --at or --in", exit_code=2)
+    if at:
+        return moment_of("--at", at)
     time = Timestamp()
-    time.FromDatetime(_moment(at) if at else datetime.now(UTC) + _duration(delay))
+    time.FromDatetime(datetime.now(UTC) + duration_of("--in", delay))
     return time
 
 
-def _moment(text: str) -> datetime:
+def moment_of(option: str, text: str) -> Timestamp:
+    """Return the time that an option names; one without a zone is of this machine's."""
+    time = Timestamp()
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        time.FromDatetime(datetime.fromisoformat(text).astimezone(UTC))
     except (ValueError, OverflowError):
         raise CommandFailed(
-            f"--at is a time such as 2026-12-24T18:00, not {clip(text)!r}", exit_code=2
+            f"{option} is a time such as 2026-12-24T18:00, not {clip(text)!r}", exit_code=2
         ) from None
+    return time
 
 
-def _duration(text: str) -> timedelta:
+def duration_of(option: str, text: str) -> timedelta:
+    """Return the duration that an option names."""
     found = _DURATION.fullmatch(text.strip())
     try:
         if found:
@@ -38,5 +44,5 @@ def _duration(text: str) -> timedelta:
     except OverflowError:
         pass
     raise CommandFailed(
-        f"--in is a duration such as 90s, 15m, 2h or 3d, not {clip(text)!r}", exit_code=2
+        f"{option} is a duration such as 90s, 15m, 2h or 3d, not {clip(text)!r}", exit_code=2
     )

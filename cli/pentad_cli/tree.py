@@ -8,6 +8,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pentad.state.v1.run_pb2 import RunStatus
+from pentad_cli.nodes import NodeRun, NodeState
 from pentad_cli.progress import Call, Progress, Step, Turn
 from pentad_cli.words import clip, duration, printable, state_word, usage_words
 
@@ -17,6 +18,14 @@ _STYLES = {
     RunStatus.STATE_FAILED: "bold red",
     RunStatus.STATE_CANCELLED: "bold yellow",
     RunStatus.STATE_PAUSED: "bold yellow",
+    RunStatus.STATE_WAITING: "bold yellow",
+}
+
+
+_NODE_STYLES = {
+    NodeState.COMPLETED: "green",
+    NodeState.FAILED: "red",
+    NodeState.COMPENSATED: "yellow",
 }
 
 
@@ -49,6 +58,10 @@ def run_tree(progress: Progress, elapsed_s: float) -> Tree:
     tree = Tree(title, guide_style="dim")
     for step in progress.steps.values():
         _draw_step(tree, step)
+    for run in progress.nodes.runs.values():
+        _draw_node(tree, run)
+    if progress.nodes.unwinding and not progress.ended:
+        tree.add(Text(f"taking back: {clip(progress.nodes.unwinding)}", "yellow"))
     if progress.reason:
         tree.add(Text(clip(progress.reason), _STYLES.get(progress.state, "")))
     return tree
@@ -63,6 +76,16 @@ def _draw_step(tree: Tree, step: Step) -> None:
             node.add(Text(printable(turn.text[-_TEXT_MAX:]).strip()))
         for call in turn.calls.values():
             _draw_call(node, call)
+
+
+def _draw_node(tree: Tree, run: NodeRun) -> None:
+    style = _NODE_STYLES.get(run.state, "")
+    line = Text.assemble((f"{run.state.value} {run.path}", "bold"))
+    if run.attempt > 1:
+        line.append(f"  attempt {run.attempt}", "yellow")
+    if run.said:
+        line.append(f"  {clip(run.said)}", style)
+    tree.add(line)
 
 
 def _turn_line(turn: Turn) -> Text:
@@ -98,5 +121,7 @@ def _outcomes(call: Call) -> Iterator[tuple[str, str]]:
         yield call.result, "green"
     elif call.unknown:
         yield "nobody knows whether it took place", "yellow"
+    elif call.waits:
+        yield call.waits, "yellow"
     elif call.started:
         yield "…", "dim"

@@ -51,14 +51,23 @@ def usage_words(usage: Usage) -> str:
 
 def cost(usage: Usage) -> str:
     """Return the cost in US dollars, fine enough not to round a small one to nothing."""
-    usd = usage.cost_nano_usd / _NANO_USD
-    return f"${usd:.2f}" if usd >= _CENT or usd == 0 else f"${usd:.6f}"
+    return dollars(usage.cost_nano_usd)
+
+
+def dollars(nano: int) -> str:
+    """Return an amount in US dollars, likewise."""
+    amount = nano / _NANO_USD
+    return f"${amount:.2f}" if amount >= _CENT or amount == 0 else f"${amount:.6f}"
 
 
 def performer(spec: RunSpec) -> str:
     """Return who performs a run: an agent, a capability or its steps."""
     if spec.WhichOneof("workflow") == "multi_step":
         return f"{len(spec.multi_step.steps)} steps"
+    if spec.WhichOneof("workflow") == "graph":
+        return f"{len(spec.graph.nodes)} nodes"
+    if spec.workflow_name:
+        return f"workflow {spec.workflow_name}"
     return spec.agent or f"capability {spec.capability}"
 
 

@@ -4,15 +4,24 @@ import typer
 
 from pentad_cli.commands import (
     agents,
+    approvals,
+    budgets,
     doctor,
+    events,
+    forks,
     pauses,
     run,
     runs,
+    schedules,
     sessions,
     status,
     tools,
     trace,
+    triggers,
     up,
+    usage,
+    webhooks,
+    workflows,
 )
 
 app = typer.Typer(
@@ -32,10 +41,22 @@ app.command("show")(runs.show)
 app.command("pause")(pauses.pause)
 app.command("resume")(pauses.resume)
 app.command("cancel")(runs.cancel)
+app.command("fork")(forks.fork)
+app.command("approvals")(approvals.list_approvals)
+app.command("approval")(approvals.show)
+app.command("approve")(approvals.approve)
+app.command("refuse")(approvals.refuse)
 app.command("trace")(trace.trace)
 app.command("tools")(tools.list_tools)
 app.command("sessions")(sessions.list_sessions)
-app.command("session")(sessions.show_session)
+app.add_typer(sessions.app, name="session")
+app.add_typer(workflows.app, name="workflow")
+app.add_typer(webhooks.app, name="webhook")
+app.add_typer(events.app, name="event")
+app.add_typer(triggers.app, name="trigger")
+app.add_typer(budgets.app, name="budget")
+app.command("usage")(usage.usage)
+app.add_typer(schedules.app, name="schedule")
 app.command("status")(status.status)
 app.command("doctor")(doctor.doctor)
 

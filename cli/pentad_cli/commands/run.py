@@ -14,7 +14,7 @@ from rich.live import Live
 
 from pentad.gateway.v1.run_service_pb2 import CreateRunRequest
 from pentad.state.v1.event_pb2 import Event
-from pentad.state.v1.run_pb2 import RunSpec, RunStatus
+from pentad.state.v1.run_pb2 import RunSpec, RunStatus, SessionPolicy
 from pentad_chassis.clock import random_id
 from pentad_cli.connection import Client, call
 from pentad_cli.documents import read_documents, to_message
@@ -30,6 +30,12 @@ from pentad_cli.words import printable, state_word
 
 _REFRESH_S = 0.1
 _INTERRUPTED = 130
+_POLICIES = {
+    "enqueue": SessionPolicy.SESSION_POLICY_ENQUEUE,
+    "reject": SessionPolicy.SESSION_POLICY_REJECT,
+    "interrupt": SessionPolicy.SESSION_POLICY_INTERRUPT,
+    "roll-back": SessionPolicy.SESSION_POLICY_ROLL_BACK,
+}
 
 
 @dataclass(slots=True)
@@ -49,6 +55,9 @@ def run(  # noqa: PLR0913 - each is an option of the command
         typer.Option("--file", "-f", help="YAML with a RunSpec, for instance of several steps."),
     ] = None,
     session: Annotated[str, typer.Option(help="Conversation to continue or begin.")] = "",
+    session_policy: Annotated[
+        str, typer.Option(metavar="POLICY", help=f"If it is busy: {', '.join(_POLICIES)}.")
+    ] = "",
     request_id: Annotated[
         str, typer.Option(help="Names the request: repeated, it returns the same run.")
     ] = "",
@@ -62,6 +71,9 @@ def run(  # noqa: PLR0913 - each is an option of the command
     delay: Annotated[
         str, typer.Option("--in", metavar="DURATION", help="Not before; for instance 90s or 2h.")
     ] = "",
+    callback: Annotated[
+        list[str] | None, typer.Option(metavar="WEBHOOK", help="Told how the run fares.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON an event.")] = False,
 ) -> None:
     """Run AGENT on TEXT: progress on standard error, the answer on standard output."""
@@ -70,6 +82,14 @@ def run(  # noqa: PLR0913 - each is an option of the command
         spec.priority = priority
     if at or delay:
         spec.start_time.CopyFrom(start_of(at, delay))
+    if session_policy:
+        spec.session_policy = _policy(session_policy)
+    spec.callbacks.extend(callback or [])
+    run_and_watch(spec, request_id, as_json=as_json)
+
+
+def run_and_watch(spec: RunSpec, request_id: str, *, as_json: bool) -> None:
+    """Start a run and show its progress to its end; print its answer, or fail as it did."""
     watch = Watch(json=as_json)
     try:
         call(lambda client: _watch(client, spec, request_id or random_id(), watch))
@@ -96,6 +116,12 @@ def _spec(agent: str, text: str, file: Path | None, session: str) -> RunSpec:
     if session:
         spec.session_id = session
     return spec
+
+
+def _policy(name: str) -> SessionPolicy.ValueType:
+    if name not in _POLICIES:
+        raise CommandFailed(f"no session policy {name!r}; take {', '.join(_POLICIES)}", exit_code=2)
+    return _POLICIES[name]
 
 
 async def _watch(client: Client, spec: RunSpec, request_id: str, watch: Watch) -> None:

@@ -21,7 +21,7 @@ from pentad_cli.connection import Client, call
 from pentad_cli.failure import CommandFailed
 from pentad_cli.follow import follow
 from pentad_cli.output import print_fields, print_json, print_rows, print_text
-from pentad_cli.timeline import Narrator, timeline
+from pentad_cli.timeline import Narrator, timeline, waiting_words
 from pentad_cli.words import local_time, performer, printable, state_word, took, usage_words
 
 _EVENTS_S = 30.0
@@ -125,7 +125,7 @@ def show(
 
     async def work(client: Client) -> tuple[Run, list[Event]]:
         run = (await client.runs.GetRun(GetRunRequest(run_id=run_id))).run
-        return run, await _events(client, run) if events else []
+        return run, await events_so_far(client, run) if events else []
 
     run, past = call(work)
     if as_json:
@@ -134,11 +134,12 @@ def show(
             print_json(event)
         return
     print_fields(_fields(run))
-    for entry in timeline(past):
-        print_text(str(entry))
+    told = [event for event in past if not event.HasField("text_delta")]
+    for event, entry in zip(told, timeline(told), strict=True):
+        print_text(f"{event.seq:>4} {entry}")
 
 
-async def _events(client: Client, run: Run) -> list[Event]:
+async def events_so_far(client: Client, run: Run) -> list[Event]:
     """Return what the journal holds now, without waiting for what comes next."""
     events: list[Event] = []
     request = TailRunRequest(run_id=run.run_id)
@@ -172,6 +173,8 @@ def _fields(run: Run) -> list[tuple[str, str]]:
         ("output", status.output),
         ("failure", failure if status.HasField("failure") else ""),
         ("reason", status.cancel_reason),
+        ("waits for", waiting_words(status.waiting)),
+        ("parent", run.parent_run_id),
         *pause_fields(run),
     ]
 
