@@ -16,7 +16,11 @@ os.environ.update(UNHURRIED)
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
-SOON = {"PENTAD_ORCHESTRATOR_LEASE_S": "1.5", "PENTAD_TOOLS_HOLD_S": "0.5"}
+SOON = {
+    "PENTAD_ORCHESTRATOR_LEASE_S": "1.5",
+    "PENTAD_ORCHESTRATOR_JOB_LEASE_S": "1.5",
+    "PENTAD_TOOLS_HOLD_S": "0.5",
+}
 """What a dead process held is known to be free sooner than by default."""
 
 

@@ -56,7 +56,7 @@ async def test_what_is_not_settled_is_named(
     run_id = await asking(core, 2)
 
     with pytest.raises(SettlementMissing) as refused:
-        await core.runs.resume(TENANT, run_id, "once", said)
+        await core.wishes.resume(TENANT, run_id, "once", said)
 
     told = refused.value.metadata
     assert (told["call_id"], told["tool"], told["attempt"]) == (missing, "send", "2")
@@ -77,7 +77,7 @@ async def test_a_settlement_is_of_the_attempt_in_doubt_or_of_whichever(
 ) -> None:
     run_id = await asking(core, 2)
 
-    run = await core.runs.resume(TENANT, run_id, "once", said)
+    run = await core.wishes.resume(TENANT, run_id, "once", said)
 
     assert run.status.state == RunStatus.STATE_QUEUED
     assert (await take_one(core)).resumed == said
@@ -95,7 +95,7 @@ async def test_what_nobody_asked_is_refused(core: StateCore, said: RunResumed, o
     run_id = await asking(core, 1)
 
     with pytest.raises(InvalidArgument) as refused:
-        await core.runs.resume(TENANT, run_id, "once", said)
+        await core.wishes.resume(TENANT, run_id, "once", said)
 
     assert [v.field for v in refused.value.violations] == [f"resumed.settlements[{odd}].call_id"]
 
@@ -106,7 +106,7 @@ async def test_a_run_that_rests_for_no_call_has_none_settled(core: StateCore) ->
     await append(core, lease, 1, STARTED, RESTS, status=paused)
 
     with pytest.raises(InvalidArgument):
-        await core.runs.resume(TENANT, lease.run_id, "once", found((FIRST, 0)))
+        await core.wishes.resume(TENANT, lease.run_id, "once", found((FIRST, 0)))
 
 
 async def test_a_repeated_resume_is_known_though_the_run_has_come_to_ask_again(
@@ -114,13 +114,13 @@ async def test_a_repeated_resume_is_known_though_the_run_has_come_to_ask_again(
 ) -> None:
     """Its answer was lost; what the run asks by now is no concern of it."""
     run_id, said = await asking(core, 1), found((FIRST, 1), (SECOND, 1))
-    await core.runs.resume(TENANT, run_id, "once", said)
+    await core.wishes.resume(TENANT, run_id, "once", said)
     held = await take_one(core)
     await append(core, held.lease, 3, GOES_ON, RESTS, status=doubting(2))
 
-    run = await core.runs.resume(TENANT, run_id, "once", said)
+    run = await core.wishes.resume(TENANT, run_id, "once", said)
 
     assert run.status.state == RunStatus.STATE_PAUSED
     assert [effect.attempt for effect in run.status.pause.unknown_effects] == [2, 2]
     with pytest.raises(SettlementMissing):
-        await core.runs.resume(TENANT, run_id, "twice", said)
+        await core.wishes.resume(TENANT, run_id, "twice", said)

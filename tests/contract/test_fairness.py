@@ -196,7 +196,7 @@ async def test_a_start_in_the_past_is_now_and_one_too_far_is_refused(core: State
 async def test_a_delayed_run_can_be_cancelled_before_its_time(core: StateCore) -> None:
     run = await create(core, spec=spec(in_s=600))
 
-    await core.runs.request_cancel(TENANT, run.run_id, "enough")
+    await core.wishes.request_cancel(TENANT, run.run_id, "enough")
 
     (held,) = await take(core, 1)
     assert held.cancel_reason == "enough"

@@ -176,7 +176,7 @@ async def test_runs_change_one_step_after_the_other(cores: Sequence[StateCore]) 
                 lease = Lease(run_id=run_id, fence=fence)
                 try:
                     events = [Event.FromString(TURN.SerializeToString())]
-                    (kept,) = await core.runs.append(lease, seq, append_id, events, RUNNING)
+                    (kept,) = await core.appends.append(lease, seq, append_id, events, RUNNING)
                 except ServiceError as error:
                     return error.reason
                 return kept.seq
@@ -272,7 +272,8 @@ async def with_session(core: StateCore, name: str, call: Any) -> Hashable:
                 SessionMessage(message=Message(text=f"{append_id} {word}"))
                 for word in ("asks", "answers")
             ]
-            return (await core.sessions.append(TENANT, name, append_id, said, None)).last_seq
+            session = await core.sessions.append(TENANT, name, append_id, said, None)
+            return session and session.last_seq
         case ("read",):
             messages, _ = await core.sessions.window(TENANT, name, 0, 0, 0)
             return tuple(message.text for message in messages)

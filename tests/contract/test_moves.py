@@ -77,7 +77,7 @@ class Writer:
     async def _append(self) -> None:
         seq = self.acknowledged
         event = Event(turn_started=TurnStarted(step="run", turn=seq))
-        await self._core.runs.append(self._lease, seq, f"append-{seq}", [event], RUNNING)
+        await self._core.appends.append(self._lease, seq, f"append-{seq}", [event], RUNNING)
 
     async def journal(self) -> list[int]:
         """Return the turns that the journal holds."""

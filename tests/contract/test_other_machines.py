@@ -103,6 +103,7 @@ class SessionMachine(CoreMachine):
         ttl = None if ttl_s is None else seconds(ttl_s)
         repeated = append in self.appends.get(session, ())
         stored = self.run(self.core.sessions.append(TENANT, session, append, messages, ttl))
+        assert stored is not None
         if not repeated:
             self.model.setdefault(session, []).extend(texts)
             self.appends.setdefault(session, set()).add(append)

@@ -37,7 +37,7 @@ GO = RunResumed(reason="go")
 async def paused(core: StateCore) -> ClaimedRun:
     """A run that rests; its old lease."""
     held = await claimed(core)
-    await core.runs.request_pause(TENANT, held.lease.run_id, "lunch")
+    await core.wishes.request_pause(TENANT, held.lease.run_id, "lunch")
     await append(core, held.lease, 1, STARTED, RESTS, status=PAUSED)
     return held
 
@@ -57,7 +57,7 @@ async def test_an_owner_hears_of_a_pause_at_once_and_with_every_renewal(core: St
     await asyncio.sleep(0.05)
 
     begun = time.monotonic()
-    run = await core.runs.request_pause(TENANT, held.lease.run_id, "lunch")
+    run = await core.wishes.request_pause(TENANT, held.lease.run_id, "lunch")
     runs, asked = await waiting
 
     assert time.monotonic() - begun < 0.5
@@ -107,7 +107,7 @@ async def test_a_resumed_run_goes_on_and_its_owner_is_told_until_it_is_journalle
     run_id = (await paused(core)).lease.run_id
     wanted = RunResumed(reason="after lunch")
 
-    run = await core.runs.resume(TENANT, run_id, "once", wanted)
+    run = await core.wishes.resume(TENANT, run_id, "once", wanted)
 
     assert run.status.state == RunStatus.STATE_QUEUED
     assert not run.status.HasField("pause")
@@ -125,18 +125,18 @@ async def test_a_resumed_run_goes_on_and_its_owner_is_told_until_it_is_journalle
 
 async def test_a_repeated_resume_changes_nothing_however_late(core: StateCore) -> None:
     run_id = (await paused(core)).lease.run_id
-    await core.runs.resume(TENANT, run_id, "once", GO)
-    await core.runs.resume(TENANT, run_id, "once", RunResumed(reason="again"))
+    await core.wishes.resume(TENANT, run_id, "once", GO)
+    await core.wishes.resume(TENANT, run_id, "once", RunResumed(reason="again"))
     held = await take_one(core)
     assert held.resumed == GO
-    await core.runs.resume(TENANT, run_id, "once", GO)
-    await core.runs.request_pause(TENANT, run_id, "tea")
+    await core.wishes.resume(TENANT, run_id, "once", GO)
+    await core.wishes.request_pause(TENANT, run_id, "tea")
     await append(core, held.lease, 3, GOES_ON, RESTS, status=PAUSED)
 
-    run = await core.runs.resume(TENANT, run_id, "once", GO)
+    run = await core.wishes.resume(TENANT, run_id, "once", GO)
 
     assert run.status.state == RunStatus.STATE_PAUSED
-    run = await core.runs.resume(TENANT, run_id, "twice", GO)
+    run = await core.wishes.resume(TENANT, run_id, "twice", GO)
     assert run.status.state == RunStatus.STATE_QUEUED
 
 
@@ -148,24 +148,24 @@ async def test_a_run_that_does_not_rest_cannot_be_resumed(core: StateCore) -> No
 
     for run_id in (run.run_id, held.lease.run_id, ended.lease.run_id):
         with pytest.raises(RunNotPaused) as caught:
-            await core.runs.resume(TENANT, run_id, "once", GO)
+            await core.wishes.resume(TENANT, run_id, "once", GO)
         assert caught.value.code is Code.FAILED_PRECONDITION
     for tenant, run_id in (("other", run.run_id), (TENANT, "nope")):
         with pytest.raises(RunNotFound):
-            await core.runs.resume(tenant, run_id, "once", GO)
+            await core.wishes.resume(tenant, run_id, "once", GO)
         with pytest.raises(RunNotFound):
-            await core.runs.request_pause(tenant, run_id, "no")
+            await core.wishes.request_pause(tenant, run_id, "no")
 
 
 async def test_a_pause_of_what_rests_or_has_ended_changes_nothing(core: StateCore) -> None:
     held = await paused(core)
-    run = await core.runs.request_pause(TENANT, held.lease.run_id, "more")
+    run = await core.wishes.request_pause(TENANT, held.lease.run_id, "more")
     assert run.status == PAUSED
     assert not run.pause_requested
 
     ended = await claimed(core, "ended")
     await append(core, ended.lease, 1, DONE, status=COMPLETED)
-    run = await core.runs.request_pause(TENANT, ended.lease.run_id, "late")
+    run = await core.wishes.request_pause(TENANT, ended.lease.run_id, "late")
     assert run.status == COMPLETED
     assert not run.pause_requested
 
@@ -174,7 +174,7 @@ async def test_a_queued_run_that_is_to_rest_is_handed_to_an_owner_first(core: St
     await create(core, "urgent", spec=RunSpec(agent="echo", priority=10))
     run = await create(core, "plain")
 
-    run = await core.runs.request_pause(TENANT, run.run_id, "lunch")
+    run = await core.wishes.request_pause(TENANT, run.run_id, "lunch")
 
     assert run.pause_requested
     held = await take_one(core)
@@ -185,9 +185,9 @@ async def test_a_queued_run_that_is_to_rest_is_handed_to_an_owner_first(core: St
 
 async def test_a_pause_is_taken_back_before_anybody_heard_of_it(core: StateCore) -> None:
     run = await create(core)
-    await core.runs.request_pause(TENANT, run.run_id, "lunch")
+    await core.wishes.request_pause(TENANT, run.run_id, "lunch")
 
-    run = await core.runs.resume(TENANT, run.run_id, "once", GO)
+    run = await core.wishes.resume(TENANT, run.run_id, "once", GO)
 
     assert not run.pause_requested
     held = await take_one(core)
@@ -199,11 +199,11 @@ async def test_a_delayed_run_waits_on_after_a_pause_was_taken_back(core: StateCo
     spec = RunSpec(agent="echo")
     spec.start_time.FromMilliseconds(int((time.time() + 600) * 1000))
     run = await create(core, spec=spec)
-    await core.runs.request_pause(TENANT, run.run_id, "lunch")
+    await core.wishes.request_pause(TENANT, run.run_id, "lunch")
     held = await take_one(core)
     await append(core, held.lease, 1, RESTS, status=PAUSED)
 
-    await core.runs.resume(TENANT, run.run_id, "once", GO)
+    await core.wishes.resume(TENANT, run.run_id, "once", GO)
 
     assert await core.schedule.poll(by("two"), 1, 0) == ([], NOTHING)
 
@@ -213,8 +213,8 @@ async def test_a_pause_taken_back_while_its_owner_carries_it_out_is_not_slept_th
 ) -> None:
     held = await claimed(core)
     run_id = held.lease.run_id
-    await core.runs.request_pause(TENANT, run_id, "lunch")
-    run = await core.runs.resume(TENANT, run_id, "once", GO)
+    await core.wishes.request_pause(TENANT, run_id, "lunch")
+    run = await core.wishes.resume(TENANT, run_id, "once", GO)
     assert not run.pause_requested
 
     await append(core, held.lease, 1, RESTS, status=PAUSED)
@@ -226,9 +226,9 @@ async def test_a_pause_taken_back_while_its_owner_carries_it_out_is_not_slept_th
 async def test_a_pause_asked_for_again_after_it_was_taken_back_holds(core: StateCore) -> None:
     held = await claimed(core)
     run_id = held.lease.run_id
-    await core.runs.request_pause(TENANT, run_id, "lunch")
-    await core.runs.resume(TENANT, run_id, "once", GO)
-    await core.runs.request_pause(TENANT, run_id, "tea")
+    await core.wishes.request_pause(TENANT, run_id, "lunch")
+    await core.wishes.resume(TENANT, run_id, "once", GO)
+    await core.wishes.request_pause(TENANT, run_id, "tea")
 
     await append(core, held.lease, 1, RESTS, status=PAUSED)
 
@@ -238,8 +238,8 @@ async def test_a_pause_asked_for_again_after_it_was_taken_back_holds(core: State
 async def test_an_unknown_effect_is_not_passed_over_by_a_pause_taken_back(core: StateCore) -> None:
     held = await claimed(core)
     run_id = held.lease.run_id
-    await core.runs.request_pause(TENANT, run_id, "lunch")
-    await core.runs.resume(TENANT, run_id, "once", GO)
+    await core.wishes.request_pause(TENANT, run_id, "lunch")
+    await core.wishes.resume(TENANT, run_id, "once", GO)
 
     await append(core, held.lease, 1, RESTS, status=PARKED)
 
@@ -247,14 +247,14 @@ async def test_an_unknown_effect_is_not_passed_over_by_a_pause_taken_back(core: 
     assert run.status.state == RunStatus.STATE_PAUSED
     assert run.status.pause == IN_DOUBT
     settled = RunResumed(settlements=[Settlement(call_id="run.1.0", failure="given up")])
-    await core.runs.resume(TENANT, run_id, "twice", settled)
+    await core.wishes.resume(TENANT, run_id, "twice", settled)
     assert (await take_one(core)).resumed == settled
 
 
 async def test_a_paused_run_that_is_cancelled_is_handed_to_an_owner(core: StateCore) -> None:
     run_id = (await paused(core)).lease.run_id
 
-    run = await core.runs.request_cancel(TENANT, run_id, "enough")
+    run = await core.wishes.request_cancel(TENANT, run_id, "enough")
 
     assert run.cancel_requested
     held = await take_one(core)
@@ -266,10 +266,10 @@ async def test_a_paused_run_that_is_cancelled_is_handed_to_an_owner(core: StateC
 async def test_a_resume_does_not_put_back_a_run_that_is_to_be_cancelled(core: StateCore) -> None:
     await create(core, "urgent", spec=RunSpec(agent="echo", priority=10))
     run_id = (await create(core, "plain")).run_id
-    await core.runs.request_cancel(TENANT, run_id, "enough")
-    await core.runs.request_pause(TENANT, run_id, "lunch")
+    await core.wishes.request_cancel(TENANT, run_id, "enough")
+    await core.wishes.request_pause(TENANT, run_id, "lunch")
 
-    await core.runs.resume(TENANT, run_id, "once", GO)
+    await core.wishes.resume(TENANT, run_id, "once", GO)
 
     held = await take_one(core)
     assert (held.lease.run_id, held.cancel_reason) == (run_id, "enough")
@@ -279,8 +279,8 @@ async def test_a_resume_does_not_put_back_a_run_that_is_to_be_cancelled(core: St
 async def test_a_cancel_that_its_owner_missed_while_it_paused_is_not_lost(core: StateCore) -> None:
     held = await claimed(core)
     run_id = held.lease.run_id
-    await core.runs.request_pause(TENANT, run_id, "lunch")
-    await core.runs.request_cancel(TENANT, run_id, "enough")
+    await core.wishes.request_pause(TENANT, run_id, "lunch")
+    await core.wishes.request_cancel(TENANT, run_id, "enough")
 
     await append(core, held.lease, 1, RESTS, status=PAUSED)
 
@@ -291,7 +291,7 @@ async def test_a_pause_outlives_its_owner(core: StateCore) -> None:
     run = await create(core)
     (old,), _ = await core.schedule.poll(by("one", 0.2), 1, 0)
     assert not old.owner_lost
-    await core.runs.request_pause(TENANT, run.run_id, "lunch")
+    await core.wishes.request_pause(TENANT, run.run_id, "lunch")
 
     (held,), _ = await core.schedule.poll(by("two"), 1, 5)
 
@@ -321,16 +321,16 @@ async def test_reasons_and_findings_are_bounded(core: StateCore) -> None:
     run = await create(core, spec=SPEC)
 
     with pytest.raises(PayloadTooLarge):
-        await core.runs.request_pause(TENANT, run.run_id, "x" * 1025)
+        await core.wishes.request_pause(TENANT, run.run_id, "x" * 1025)
     with pytest.raises(PayloadTooLarge):
-        await core.runs.resume(TENANT, run.run_id, "once", RunResumed(reason="x" * 1024 * 1024))
+        await core.wishes.resume(TENANT, run.run_id, "once", RunResumed(reason="x" * 1024 * 1024))
 
 
 async def test_many_resumes_are_not_kept_for_ever(core: StateCore, engine: str) -> None:
     run_id = (await create(core)).run_id
     for i in range(70):
-        await core.runs.request_pause(TENANT, run_id, "lunch")
-        await core.runs.resume(TENANT, run_id, f"r{i}", GO)
+        await core.wishes.request_pause(TENANT, run_id, "lunch")
+        await core.wishes.resume(TENANT, run_id, f"r{i}", GO)
 
     kept = ask(engine, "HSTRLEN", key(partition_of_run(run_id), "run", run_id), "resumes")
 

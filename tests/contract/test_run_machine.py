@@ -5,7 +5,7 @@ import time
 import pytest
 from harness.engines import SINGLE
 from harness.machines import LONG_S, SETTINGS, SHORT_S, CoreMachine
-from harness.model_run import ASKED, ENDED, HELD, QUEUED, RESTING, Appended, ModelRun
+from harness.model_run import ASKED, ENDED, HELD, QUEUED, RESTING, WAITING, Appended, ModelRun
 from harness.runs import (
     COMPLETED,
     DONE,
@@ -19,17 +19,23 @@ from harness.runs import (
     TENANT,
     TURN,
     TURN_DONE,
+    WAITS,
     by,
+    copies,
+    numbers,
     tail,
+    waiting_until,
+    word,
 )
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from pentad.state.v1.event_pb2 import Event, RunCreated, RunResumed
+from pentad.state.v1.event_pb2 import RunCreated, RunResumed
 from pentad.state.v1.run_pb2 import RunSpec, RunStatus, Settlement
 from pentad.state.v1.run_service_pb2 import ClaimedRun, Lease, TextPiece
 from pentad_chassis.errors import InvalidArgument
+from pentad_state.appends import Beside
 from pentad_state.errors import (
     RequestIdReused,
     RunNotPaused,
@@ -111,13 +117,13 @@ class RunMachine(CoreMachine):
         self.core.schedule.missed()  # have it look everywhere now
         claimable = {run.run_id: run for run in self.model.values() if run.claimable}
         expired = sum(run.state == HELD for run in claimable.values())
-        ranks = sorted(run.rank for run in claimable.values() if run.state == QUEUED)
+        ranks = sorted(run.rank for run in claimable.values() if run.state != HELD)
 
         claimed, _ = self.run(self.core.schedule.poll(by(owner, lease_s), limit, 0))
 
         taken = [claimable[held.lease.run_id] for held in claimed]
         assert len({run.run_id for run in taken}) == len(taken) == min(limit, len(claimable))
-        waited = [run.rank for run in taken if run.state == QUEUED]
+        waited = [run.rank for run in taken if run.state != HELD]
         assert len(waited) == len(taken) - min(limit, expired)
         assert waited == ranks[: len(waited)]
         for run, held in zip(taken, claimed, strict=True):
@@ -136,7 +142,7 @@ class RunMachine(CoreMachine):
         seq = max(len(run.kinds) + off, 1)
         self.count += 1
         append_id = f"a{self.count}"
-        step = self.core.runs.append(lease, seq, append_id, copies(events), status)
+        step = self.core.appends.append(lease, seq, append_id, copies(events), status)
         if run.state != HELD or back:
             with pytest.raises(StaleFence):
                 self.run(step)
@@ -164,7 +170,7 @@ class RunMachine(CoreMachine):
         events = [GOES_ON] * (run.resumed is not None) + [RESTS] * rests
         status = (PARKED if parked else PAUSED) if rests else RUNNING
         self.count += 1
-        step = self.core.runs.append(
+        step = self.core.appends.append(
             run.lease, len(run.kinds), f"a{self.count}", copies(events), status
         )
         self.run(step)
@@ -173,13 +179,53 @@ class RunMachine(CoreMachine):
         if rests:
             run.rest(parked=parked)
 
+    @precondition(lambda self: any(run.state == HELD for run in self.model.values()))
+    @rule(
+        data=st.data(),
+        heard=st.integers(0, 3),
+        wake_s=st.sampled_from([None, SHORT_S, LONG_S]),
+    )
+    def wait(self, data: st.DataObject, heard: int, wake_s: float | None) -> None:
+        """An owner journals what it heard, and lets the run wait."""
+        run = data.draw(st.sampled_from([r for r in self.model.values() if r.state == HELD]))
+        self.count += 1
+        step = self.core.appends.append(
+            run.lease,
+            len(run.kinds),
+            f"a{self.count}",
+            copies([WAITS]),
+            waiting_until(wake_s),
+            Beside(heard=heard),
+        )
+        self.run(step)
+        run.kinds.append("run_waiting")
+        run.hear(heard)
+        run.wait(wakes=wake_s == SHORT_S)
+        self.expire()
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), number=st.integers(0, 4))
+    def tell(self, data: st.DataObject, number: int) -> None:
+        run = self.pick(data)
+        signal_id = f"s{number}"
+
+        ended = self.run(self.core.wishes.signal(TENANT, run.run_id, signal_id, word(number)))
+
+        assert ended == (run.state == ENDED)
+        if ended or signal_id in run.told_ids:
+            return
+        run.told.append(number)
+        run.told_ids.add(signal_id)
+        if run.state == WAITING:
+            run.state, run.rank = QUEUED, (run.level, 0)
+
     @precondition(lambda self: any(run.appends for run in self.model.values()))
     @rule(data=st.data())
     def repeat_append(self, data: st.DataObject) -> None:
         done = data.draw(st.sampled_from([a for run in self.model.values() for a in run.appends]))
 
         again = self.run(
-            self.core.runs.append(
+            self.core.appends.append(
                 done.lease,
                 done.seq,
                 done.append_id,
@@ -202,6 +248,7 @@ class RunMachine(CoreMachine):
             assert lost == []
             assert [c.reason for c in asked.cancels] == ([] if run.cancel is None else [run.cancel])
             assert [p.reason for p in asked.pauses] == ([] if run.pause is None else [run.pause])
+            assert [numbers(s) for s in asked.signals] == ([run.unheard] if run.unheard else [])
             run.expired = lease_s == SHORT_S
         else:
             assert (lost, asked) == ([run.run_id], NOTHING)
@@ -230,20 +277,20 @@ class RunMachine(CoreMachine):
             self.cancel(run, reason)
 
     def pause(self, run: ModelRun, reason: str) -> None:
-        self.run(self.core.runs.request_pause(TENANT, run.run_id, reason))
+        self.run(self.core.wishes.request_pause(TENANT, run.run_id, reason))
 
-        if run.state in {QUEUED, HELD}:
+        if run.state in {QUEUED, HELD, WAITING}:
             run.pause = reason if run.pause is None else run.pause
             run.withdrawn = None
-        if run.state == QUEUED:
-            run.rank = ASKED
+        if run.state in {QUEUED, WAITING}:
+            run.state, run.rank = QUEUED, ASKED
 
     def cancel(self, run: ModelRun, reason: str) -> None:
-        self.run(self.core.runs.request_cancel(TENANT, run.run_id, reason))
+        self.run(self.core.wishes.request_cancel(TENANT, run.run_id, reason))
 
         if run.state != ENDED and run.cancel is None:
             run.cancel = reason
-        if run.state in {QUEUED, RESTING}:
+        if run.state in {QUEUED, RESTING, WAITING}:
             run.state, run.rank = QUEUED, ASKED
 
     @precondition(lambda self: self.model)
@@ -252,7 +299,7 @@ class RunMachine(CoreMachine):
         run = self.pick(data)
         told = data.draw(st.sampled_from([run.asks, run.asks, not run.asks]))
         resumed = RunResumed(reason=reason, settlements=[SETTLED] * told)
-        step = self.core.runs.resume(TENANT, run.run_id, resume_id, resumed)
+        step = self.core.wishes.resume(TENANT, run.run_id, resume_id, resumed)
         if resume_id in run.resumes:
             self.run(step)
             return
@@ -312,11 +359,12 @@ class RunMachine(CoreMachine):
         for run in self.model.values():
             stored, fingerprint = self.run(self.core.runs.get(TENANT, run.run_id))
             assert fingerprint == run.fingerprint
-            assert stored.status.state == run.state
+            assert stored.status.state in run.states
             assert stored.last_seq == len(run.kinds)
             assert stored.cancel_requested == (run.cancel is not None and run.state != ENDED)
             assert stored.pause_requested == (run.pause is not None and run.state != ENDED)
             assert stored.status.HasField("pause") == (run.state == RESTING)
+            assert not (stored.status.HasField("waiting") and run.state != WAITING)
 
     def pick(self, data: st.DataObject) -> ModelRun:
         return self.model[data.draw(st.sampled_from(sorted(self.model)))]
@@ -341,10 +389,8 @@ class RunMachine(CoreMachine):
         assert held.HasField("resumed") == (run.resumed is not None)
         assert held.resumed.reason == (run.resumed or "")
         assert held.owner_lost == run.lost
-
-
-def copies(events: list[Event]) -> list[Event]:
-    return [Event.FromString(event.SerializeToString()) for event in events]
+        assert numbers(held.signals) == run.unheard
+        assert held.signals.first == (run.heard + 1 if run.unheard else 0)
 
 
 @pytest.mark.parametrize("engine", SINGLE, indirect=True)

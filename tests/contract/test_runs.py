@@ -129,7 +129,7 @@ async def test_a_run_belongs_to_its_tenant(core: StateCore) -> None:
     with pytest.raises(RunNotFound):
         await core.runs.get("other", run.run_id)
     with pytest.raises(RunNotFound):
-        await core.runs.request_cancel("other", run.run_id, "no")
+        await core.wishes.request_cancel("other", run.run_id, "no")
     for run_id in ("", "nope", run.run_id[:-1], "99" + run.run_id[2:]):
         with pytest.raises(RunNotFound):
             await core.runs.get(TENANT, run_id)
@@ -155,11 +155,15 @@ async def test_a_repeated_append_returns_what_the_first_returned_however_late(
     core: StateCore,
 ) -> None:
     held = await claimed(core)
-    first = await core.runs.append(held.lease, 1, "a", [Event.FromString(bytes_of(TURN))], RUNNING)
+    first = await core.appends.append(
+        held.lease, 1, "a", [Event.FromString(bytes_of(TURN))], RUNNING
+    )
     last = await append(core, held.lease, 2, DONE, status=COMPLETED)
     assert len(last) == 1
 
-    again = await core.runs.append(held.lease, 1, "a", [Event.FromString(bytes_of(TURN))], RUNNING)
+    again = await core.appends.append(
+        held.lease, 1, "a", [Event.FromString(bytes_of(TURN))], RUNNING
+    )
 
     assert again == first
     assert (await core.runs.get(TENANT, held.lease.run_id))[0].last_seq == 3
@@ -313,8 +317,8 @@ async def test_a_cancel_is_kept_with_its_first_reason(core: StateCore) -> None:
     held = await claimed(core)
     run_id = held.lease.run_id
 
-    run = await core.runs.request_cancel(TENANT, run_id, "first")
-    await core.runs.request_cancel(TENANT, run_id, "second")
+    run = await core.wishes.request_cancel(TENANT, run_id, "first")
+    await core.wishes.request_cancel(TENANT, run_id, "second")
 
     assert run.cancel_requested
     lost, asked, _ = await core.leases.renew(by("one"), [held.lease])
@@ -322,7 +326,7 @@ async def test_a_cancel_is_kept_with_its_first_reason(core: StateCore) -> None:
     assert [(c.run_id, c.reason) for c in asked.cancels] == [(run_id, "first")]
 
     await append(core, held.lease, 1, DONE, status=COMPLETED)
-    run = await core.runs.request_cancel(TENANT, run_id, "late")
+    run = await core.wishes.request_cancel(TENANT, run_id, "late")
     assert not run.cancel_requested
     assert run.status.state == RunStatus.STATE_COMPLETED
 

@@ -180,7 +180,7 @@ async def test_an_owner_hears_of_a_cancel_at_once(core: StateCore) -> None:
     await asyncio.sleep(0.05)
 
     begun = time.monotonic()
-    await core.runs.request_cancel(TENANT, held.lease.run_id, "enough")
+    await core.wishes.request_cancel(TENANT, held.lease.run_id, "enough")
     runs, asked = await waiting
 
     assert time.monotonic() - begun < 0.5
@@ -193,7 +193,7 @@ async def test_a_cancel_between_two_polls_comes_with_the_next(core: StateCore) -
     held = await claimed(core, owner="one")
     await core.schedule.poll(by("one"), 0, 0)
 
-    await core.runs.request_cancel(TENANT, held.lease.run_id, "enough")
+    await core.wishes.request_cancel(TENANT, held.lease.run_id, "enough")
     await asyncio.sleep(0.05)
     _, asked = await core.schedule.poll(by("one"), 0, 0)
 
@@ -206,7 +206,7 @@ async def test_a_queued_run_that_is_to_be_cancelled_is_handed_out_first(core: St
     await asyncio.sleep(0.003)
     run = await create(core, "young")
 
-    await core.runs.request_cancel(TENANT, run.run_id, "enough")
+    await core.wishes.request_cancel(TENANT, run.run_id, "enough")
     (held,), _ = await core.schedule.poll(by("one"), 1, 0)
 
     assert held.lease.run_id == run.run_id

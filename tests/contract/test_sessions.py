@@ -23,7 +23,9 @@ async def add(
     ttl: Duration | None = None,
 ) -> Session:
     messages = [SessionMessage(run_id=append_id, message=Message(text=text)) for text in texts]
-    return await core.sessions.append(TENANT, session_id, append_id, messages, ttl)
+    session = await core.sessions.append(TENANT, session_id, append_id, messages, ttl)
+    assert session is not None, "nobody leaves with it"
+    return session
 
 
 async def window(core: StateCore, last: int = 0, count: int = 0, tokens: int = 0) -> list[str]:
@@ -100,6 +102,7 @@ async def test_the_oldest_messages_go_first_and_places_stay(core: StateCore) -> 
         some = [SessionMessage(message=Message(text=f"{i}.{j}")) for j in range(100)]
         session = await sessions.append(TENANT, "s1", f"a{i}", some, None)
 
+    assert session is not None
     assert session.last_seq == 1100
     messages, _ = await sessions.list_messages(TENANT, "s1", 2, "")
     assert [(m.seq, m.message.text) for m in messages] == [(101, "1.0"), (102, "1.1")]

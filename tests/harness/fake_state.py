@@ -55,6 +55,8 @@ class StoredRun:
     resumes: set[str] = field(default_factory=set)
     signalled: set[str] = field(default_factory=set)
     """What its owner was told between renewals."""
+    inbox: dict[str, Event] = field(default_factory=dict)
+    """All that the run was ever told, by the ids of signals."""
 
     @property
     def kinds(self) -> list[str]:
@@ -209,6 +211,15 @@ class FakeRuns(RunServiceServicer):
             stored.pieces_before_seq.append(len(stored.events))
         return runs_pb.AppendTextResponse()
 
+    async def SignalRun(
+        self, request: runs_pb.SignalRunRequest, context: object
+    ) -> runs_pb.SignalRunResponse:
+        self._check()
+        stored = self._found(request.run_id)
+        if not stored.ended:
+            stored.inbox.setdefault(request.signal_id, request.event)
+        return runs_pb.SignalRunResponse(ended=stored.ended)
+
     async def RequestCancel(
         self, request: runs_pb.RequestCancelRequest, context: object
     ) -> runs_pb.RequestCancelResponse:
@@ -334,6 +345,8 @@ class FakeSessions(SessionServiceServicer):
         self.messages: dict[str, list[Message]] = {}
         self.appended: set[str] = set()
         self.windows: list[sessions_pb.GetWindowRequest] = []
+        self.entered: list[sessions_pb.EnterSessionRequest] = []
+        self.left: list[str] = []
 
     async def AppendMessages(
         self, request: sessions_pb.AppendMessagesRequest, context: object
@@ -341,7 +354,23 @@ class FakeSessions(SessionServiceServicer):
         if request.append_id not in self.appended:
             self.appended.add(request.append_id)
             self.messages.setdefault(request.session_id, []).extend(request.messages)
+        if request.leave_run_id:
+            self.left.append(request.leave_run_id)
         return sessions_pb.AppendMessagesResponse()
+
+    async def EnterSession(
+        self, request: sessions_pb.EnterSessionRequest, context: object
+    ) -> sessions_pb.EnterSessionResponse:
+        self.entered.append(request)
+        held = self.messages.get(request.session_id, [])
+        last_seq = request.last_seq or len(held)
+        return sessions_pb.EnterSessionResponse(messages=held[:last_seq], last_seq=last_seq)
+
+    async def LeaveSession(
+        self, request: sessions_pb.LeaveSessionRequest, context: object
+    ) -> sessions_pb.LeaveSessionResponse:
+        self.left.append(request.run_id)
+        return sessions_pb.LeaveSessionResponse()
 
     async def GetWindow(
         self, request: sessions_pb.GetWindowRequest, context: object

@@ -8,7 +8,7 @@ from typing import Any
 from pentad.executor.v1 import executor_service_pb2 as executor_pb
 from pentad.executor.v1.executor_service_pb2_grpc import ExecutorServiceServicer
 from pentad.state.v1.message_pb2 import ToolError
-from pentad.state.v1.tool_pb2 import Tool
+from pentad.state.v1.tool_pb2 import EFFECT_ONCE, Effect, Tool
 from pentad.tools.v1 import tools_service_pb2 as tools_pb
 from pentad.tools.v1.tools_service_pb2_grpc import ToolsServiceServicer
 from pentad_chassis.errors import ServiceError
@@ -86,12 +86,13 @@ class FakeTools(ToolsServiceServicer):
         self.ledger: dict[tuple[str, str], tools_pb.InvokeToolResponse] = {}
         self.listings = 0
         self.left = 0
+        self.effect: Effect.ValueType = EFFECT_ONCE
 
     async def ListTools(
         self, request: tools_pb.ListToolsRequest, context: object
     ) -> tools_pb.ListToolsResponse:
         self.listings += 1
-        tools = [Tool(name=name) for name in sorted(self.behaviours)]
+        tools = [Tool(name=name, effect=self.effect) for name in sorted(self.behaviours)]
         return tools_pb.ListToolsResponse(tools=tools)
 
     async def InvokeTool(

@@ -10,6 +10,7 @@ from pentad.state.v1.run_service_pb2 import Lease
 
 QUEUED, HELD = RunStatus.STATE_QUEUED, RunStatus.STATE_RUNNING
 ENDED, RESTING = RunStatus.STATE_COMPLETED, RunStatus.STATE_PAUSED
+WAITING = RunStatus.STATE_WAITING
 
 ASKED = (0, 0)
 """Where a run stands that is to be cancelled or to rest."""
@@ -50,13 +51,30 @@ class ModelRun:
     asks: bool = False
     """It rests for a call of which nobody knows whether it took place."""
     resumes: set[str] = field(default_factory=set)
+    told: list[int] = field(default_factory=list)
+    """All that it was ever told."""
+    told_ids: set[str] = field(default_factory=set)
+    heard: int = 0
+    """How much of that is journalled."""
+    wakes: bool = False
+    """It waits for a time that is over by now."""
     appends: list[Appended] = field(default_factory=list)
 
     @property
     def claimable(self) -> bool:
         if self.state == QUEUED:
             return not (self.delayed and self.rank[1])
-        return self.state == HELD and self.expired
+        return (self.state == HELD and self.expired) or (self.state == WAITING and self.wakes)
+
+    @property
+    def states(self) -> set[RunStatus.State.ValueType]:
+        """As what it may be seen: a short time may have been over before the store looked at it."""
+        woken = self.state == WAITING and self.wakes
+        return {QUEUED, WAITING} if woken else {self.state}
+
+    @property
+    def unheard(self) -> list[int]:
+        return self.told[self.heard :]
 
     @property
     def lease(self) -> Lease:
@@ -66,6 +84,16 @@ class ModelRun:
         self.lost = self.state == HELD and owner != self.owner
         self.owner = owner
         self.state, self.fence, self.expired = HELD, self.fence + 1, lease_s == SHORT_S
+
+    def hear(self, upto: int) -> None:
+        self.heard = max(self.heard, min(upto, len(self.told)))
+
+    def wait(self, *, wakes: bool) -> None:
+        asked = (self.cancel, self.pause) != (None, None)
+        self.withdrawn = None
+        self.wakes = wakes
+        self.state = QUEUED if asked or self.unheard else WAITING
+        self.rank = ASKED if asked else (self.level, 0)
 
     def rest(self, *, parked: bool) -> None:
         withdrawn = None if parked else self.withdrawn

@@ -30,6 +30,7 @@ from harness.http_server import Exchange, serving_http
 API_KEY = "sk-test-0123456789abcdef"
 _CREATED = 1_800_000_000
 _FRAGMENT = 7
+_OK = 200
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class Turn:
     hold: bool = False
     """Slow mode: silence behind the text, until the client leaves."""
 
+    pause_s: float = 0.0
+    """Silence before the text."""
+
 
 class OpenAIServer:
     """Answers requests by the script and remembers them."""
@@ -81,6 +85,8 @@ class OpenAIServer:
         self.base_url = ""
         self.requests: list[dict[str, Any]] = []
         """Bodies of the requests, in order."""
+        self.counted: dict[str, int] = {}
+        """Tokens of each answer that was begun, by the caller's own id of the request."""
         self.holding = asyncio.Event()
         """A client is being kept waiting."""
         self.left = asyncio.Event()
@@ -108,7 +114,14 @@ class OpenAIServer:
         if problem := problem_with(body):
             await exchange.answer(400, _error(problem, None))
             return
-        await self._play(exchange, body, self._next())
+        turn = self._next()
+        call_id = request.headers.get("x-client-request-id", "")
+        if call_id and turn.status == _OK:
+            assert call_id not in self.counted, "every request has an id of its own"
+            self.counted[call_id] = turn.prompt_tokens + turn.completion_tokens
+        if turn.pause_s:
+            await asyncio.sleep(turn.pause_s)
+        await self._play(exchange, body, turn)
 
     def _next(self) -> Turn:
         at = len(self.requests) - 1
@@ -117,7 +130,7 @@ class OpenAIServer:
         return self._script[at % len(self._script)]
 
     async def _play(self, exchange: Exchange, body: dict[str, Any], turn: Turn) -> None:
-        if turn.status != 200:
+        if turn.status != _OK:
             named = {"retry_after": turn.retry_after, "location": turn.location}
             headers = {name: value for name, value in named.items() if value}
             await exchange.answer(turn.status, {"error": _error_fields(turn)}, **headers)

@@ -1,24 +1,29 @@
 """Runs in the state service's core: what tests do with them again and again."""
 
 import asyncio
+import time
+from collections.abc import Iterable
 from itertools import count
 
 from google.protobuf.duration_pb2 import Duration
 
 from pentad.state.v1.event_pb2 import (
+    ChildEnded,
     Event,
     RunCompleted,
     RunCreated,
     RunPaused,
     RunResumed,
     RunStarted,
+    RunWaiting,
     TurnCompleted,
     TurnRestarted,
     TurnStarted,
 )
 from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.run_pb2 import Pause, Run, RunSpec, RunStatus, UnknownEffect
-from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, TextPiece
+from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, Lease, RunSignals, TextPiece
+from pentad_state.appends import ALONE, Beside
 from pentad_state.core import StateCore
 from pentad_state.leases import Asked
 
@@ -32,6 +37,7 @@ IN_DOUBT = Pause(
     reason="EFFECT_OUTCOME_UNKNOWN",
     unknown_effects=[UnknownEffect(call_id="run.1.0", tool="send")],
 )
+WAITING = RunStatus(state=RunStatus.STATE_WAITING)
 PARKED = RunStatus(state=RunStatus.STATE_PAUSED, pause=IN_DOUBT)
 
 STARTED = Event(run_started=RunStarted(owner="one", attempt=1))
@@ -40,9 +46,10 @@ TURN_AGAIN = Event(turn_restarted=TurnRestarted(step="run", turn=1, attempt=2))
 TURN_DONE = Event(turn_completed=TurnCompleted(step="run", turn=1, message=Message(text="hi")))
 DONE = Event(run_completed=RunCompleted(output="done"))
 RESTS = Event(run_paused=RunPaused(pause=ASKED_TO_PAUSE))
+WAITS = Event(run_waiting=RunWaiting())
 GOES_ON = Event(run_resumed=RunResumed(reason="go"))
 
-NOTHING = Asked([], [])
+NOTHING = Asked([], [], [])
 """No word for an owner."""
 
 _append_ids = count()
@@ -78,11 +85,47 @@ async def claimed(core: StateCore, request_id: str = "r1", owner: str = "one") -
 
 
 async def append(
-    core: StateCore, lease: Lease, seq: int, *events: Event, status: RunStatus = RUNNING
+    core: StateCore,
+    lease: Lease,
+    seq: int,
+    *events: Event,
+    status: RunStatus = RUNNING,
+    beside: Beside = ALONE,
 ) -> list[Event]:
     """Append events behind `seq`."""
-    copies = [Event.FromString(event.SerializeToString()) for event in events]
-    return await core.runs.append(lease, seq, f"append-{next(_append_ids)}", copies, status)
+    append_id = f"append-{next(_append_ids)}"
+    return await core.appends.append(lease, seq, append_id, copies(events), status, beside)
+
+
+def copies(events: Iterable[Event]) -> list[Event]:
+    """Return the same events, for an append to change."""
+    return [Event.FromString(event.SerializeToString()) for event in events]
+
+
+async def waiting(core: StateCore, request_id: str = "r1", wake_s: float | None = None) -> str:
+    """Create a run that waits for a signal, or for a time so far from now; return its id."""
+    held = await claimed(core, request_id)
+    await append(core, held.lease, 1, STARTED, WAITS, status=waiting_until(wake_s))
+    return held.lease.run_id
+
+
+def waiting_until(wake_s: float | None) -> RunStatus:
+    """Return the status of a run that waits, perhaps only until so far from now."""
+    status = RunStatus()
+    status.CopyFrom(WAITING)
+    if wake_s is not None:
+        status.waiting.wake_time.FromMilliseconds(int((time.time() + wake_s) * 1000))
+    return status
+
+
+def word(number: int) -> Event:
+    """Return something that a run can be told; each number is another."""
+    return Event(child_ended=ChildEnded(key="call", index=number))
+
+
+def numbers(signals: RunSignals) -> list[int]:
+    """Return the numbers of what a run was told."""
+    return [event.child_ended.index for event in signals.events]
 
 
 async def say(core: StateCore, lease: Lease, turn_seq: int, offset: int, text: str) -> None:

@@ -51,6 +51,7 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "tools": {"hold_s": 0.5},
     "orchestrator": {
         "lease_s": 0.8,
+        "job_lease_s": 1.0,
         "claim_wait_s": 10.0,
         "executors_poll_s": 0.2,
         "retry_s_max": 0.2,
@@ -99,7 +100,7 @@ class Mortal:
         self._process: ForkServerProcess | None = None
 
     async def start(self, point: str = "") -> None:
-        """Start it; with a point, to die the first time that it gets there."""
+        """Start it; with a point, to die the first time it gets there, or with `@N` the Nth."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["harness.walk"])
         ready, told = context.Pipe(duplex=False)
@@ -228,7 +229,8 @@ def _serve(service: str, settings: dict[str, Any], point: str, told: Any) -> Non
     with ExitStack() as stack:
         stack.enter_context(_own_tools())
         if point:
-            stack.enter_context(armed({point: "kill"}))
+            name, _, time = point.partition("@")
+            stack.enter_context(armed({name: f"kill@{time}" if time else "kill"}))
         asyncio.run(serve())
 
 

@@ -22,7 +22,9 @@ _STATE = "services/state/pentad_state"
 _TOOLS = "services/tools/pentad_tools"
 _CACHE = "services/executor/pentad_executor/cache.py"
 _ORCHESTRATOR = "services/orchestrator/pentad_orchestrator"
-_APPEND = f"{_STATE}/scripts/run_append.lua"
+_APPEND = f"{_STATE}/scripts/append.lua"
+_APPEND_ALL = f"{_STATE}/scripts/run_append_all.lua"
+_DECIDE = f"{_STATE}/scripts/approval_decide.lua"
 _BEGIN = f"{_STATE}/scripts/effect_begin.lua"
 
 MUTATIONS = (
@@ -76,6 +78,48 @@ MUTATIONS = (
         "tests/contract/test_runs.py",
     ),
     Mutation(
+        "the look at what was said before a run waits",
+        _APPEND_ALL,
+        "unheard(asked[4], asked[5]) > 0",
+        "false",
+        "tests/contract/test_waiting.py",
+    ),
+    Mutation(
+        "what a decision has over an expiry",
+        _APPEND_ALL,
+        "  if is_overtaken(book, ARGV[i], ARGV[i + 1]) then\n",
+        "  if false then\n",
+        "tests/contract/test_approvals.py",
+    ),
+    Mutation(
+        "what the first decision has over the second",
+        _DECIDE,
+        "if stands == APPROVED or stands == REFUSED then\n",
+        "if false then\n",
+        "tests/contract/test_approvals.py",
+    ),
+    Mutation(
+        "the digest of what was approved",
+        _DECIDE,
+        "if digest ~= '' and digest ~= known[5] then\n",
+        "if false then\n",
+        "tests/contract/test_approvals.py",
+    ),
+    Mutation(
+        "the names of those who may decide",
+        _DECIDE,
+        "if not is_allowed() then\n",
+        "if false then\n",
+        "tests/contract/test_approvals.py",
+    ),
+    Mutation(
+        "the memory of a signal",
+        f"{_STATE}/scripts/run_signal.lua",
+        "if redis.call('SISMEMBER', tags, tag) == 1 then\n",
+        "if false then\n",
+        "tests/contract/test_signals.py",
+    ),
+    Mutation(
         "the ledger's begin, in the tools service",
         f"{_TOOLS}/attempt.py",
         "        match begun.verdict:\n",
@@ -123,5 +167,42 @@ MUTATIONS = (
         "        effects.get(call.tool) in _REPEATABLE and",
         "        call.tool and",
         "tests/unit/executor/test_cache.py",
+    ),
+    Mutation(
+        "the digest of approved arguments",
+        f"{_ORCHESTRATOR}/approvals.py",
+        "    if asked is None or asked.approval.arguments_digest != digest(call.wish.arguments):\n",
+        "    if asked is None:\n",
+        "tests/unit/orchestrator/test_approvals.py",
+    ),
+    Mutation(
+        "the leave of a call",
+        f"{_ORCHESTRATOR}/approvals.py",
+        "    if asked.open:\n        return Leave.AWAITED\n",
+        "    if asked.open:\n        return Leave.GIVEN\n",
+        "tests/unit/orchestrator/test_waiting_properties.py",
+    ),
+    Mutation(
+        "a decision before an expiry",
+        f"{_ORCHESTRATOR}/approvals.py",
+        "                change.must_be_pending = True\n",
+        "                change.must_be_pending = False\n",
+        "tests/unit/orchestrator/test_driver.py",
+    ),
+    Mutation(
+        "the end of a child that nobody knows of yet",
+        f"{_ORCHESTRATOR}/children.py",
+        '    child = run.children.get((told.key, told.index), Child(""))\n'
+        "    if child.status is not None:\n",
+        "    child = run.children.get((told.key, told.index))\n"
+        "    if child is None or child.status is not None:\n",
+        "tests/unit/orchestrator/test_children.py",
+    ),
+    Mutation(
+        "the end of a child that may exist",
+        f"{_ORCHESTRATOR}/outbox.py",
+        "        if name not in left and name not in after.children:\n",
+        "        if False:\n",
+        "tests/unit/orchestrator/test_waiting_properties.py",
     ),
 )

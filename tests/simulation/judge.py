@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from simulation.outside import ONCE
 from simulation.people import GIVEN_UP, answer_of
-from simulation.store import Stored
+from simulation.stored import Stored
+from simulation.waits import judge_waits
 
 from pentad.state.v1.event_pb2 import ToolCallCompleted
 from pentad.state.v1.run_pb2 import RunStatus
@@ -32,6 +33,7 @@ def judge(world: "World") -> None:
         if stored.ended:
             _ending(world, stored)
             _calls(world, stored)
+            judge_waits(world, stored)
         else:
             world.watch.violated(f"{stored.run.run_id} does not end: it is {_standing(stored)}")
     for what, keys in world.outside.keys.items():
@@ -59,13 +61,19 @@ def _ending(world: "World", stored: Stored) -> None:
 
 
 def _conversation(world: "World", stored: Stored) -> None:
-    """A session holds a completed run's question once, and the answer right behind it."""
+    """A session holds a completed run's question once, and the answer right behind it.
+
+    Of one that was rolled back it holds nothing.
+    """
     run_id, spec = stored.run.run_id, stored.run.spec
     if not spec.session_id:
         return
     said = world.sessions.messages.get(spec.session_id, [])
     asked = [i for i, message in enumerate(said) if message.text == spec.input]
-    if len(asked) != 1 or said[asked[0] + 1].text != answer_of(run_id):
+    if run_id in world.sessions.void:
+        if asked:
+            world.watch.violated(f"{run_id} was rolled back and stands in its session")
+    elif len(asked) != 1 or said[asked[0] + 1].text != answer_of(run_id):
         world.watch.violated(f"{run_id} stands {len(asked)} times in its session")
 
 

@@ -2,19 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from simulation.store import Rules, refusal
+from simulation.stored import Rules, refusal
 from simulation.watch import Watch
 
 from pentad.state.v1 import agent_service_pb2 as agents_pb
 from pentad.state.v1 import effect_service_pb2 as pb
 from pentad.state.v1 import registry_service_pb2 as registry_pb
-from pentad.state.v1 import session_service_pb2 as sessions_pb
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2_grpc import AgentServiceServicer
 from pentad.state.v1.effect_service_pb2_grpc import EffectServiceServicer
-from pentad.state.v1.message_pb2 import Message
 from pentad.state.v1.registry_service_pb2_grpc import RegistryServiceServicer
-from pentad.state.v1.session_service_pb2_grpc import SessionServiceServicer
 from pentad.state.v1.tool_pb2 import EFFECT_ONCE
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.errors import Aborted, FailedPrecondition, NotFound
@@ -141,30 +138,6 @@ class Ledger(EffectServiceServicer):
         if entry is None:
             raise refusal(NotFound, "EFFECT_NOT_FOUND")
         return entry
-
-
-class Sessions(SessionServiceServicer):
-    """Conversations."""
-
-    def __init__(self) -> None:
-        self.messages: dict[str, list[Message]] = {}
-        self._appended: set[tuple[str, str]] = set()
-
-    async def AppendMessages(
-        self, request: sessions_pb.AppendMessagesRequest, context: object
-    ) -> sessions_pb.AppendMessagesResponse:
-        name = (request.session_id, request.append_id)
-        if name not in self._appended:
-            self._appended.add(name)
-            self.messages.setdefault(request.session_id, []).extend(request.messages)
-        return sessions_pb.AppendMessagesResponse()
-
-    async def GetWindow(
-        self, request: sessions_pb.GetWindowRequest, context: object
-    ) -> sessions_pb.GetWindowResponse:
-        held = self.messages.get(request.session_id, [])
-        last_seq = request.last_seq or len(held)
-        return sessions_pb.GetWindowResponse(messages=held[:last_seq], last_seq=last_seq)
 
 
 class Agents(AgentServiceServicer):

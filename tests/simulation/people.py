@@ -1,13 +1,16 @@
 """Those around the suite: models, clients that repeat themselves, and an operator."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simulation.network import Network
 from simulation.outside import NAMES, Outside
-from simulation.store import PAUSED, Runs
+from simulation.sessions import ENQUEUE, INTERRUPT, ROLL_BACK
+from simulation.store import Runs
+from simulation.stored import PAUSED
 from simulation.watch import Watch
 
 from pentad.executor.v1.executor_service_pb2 import (
@@ -18,7 +21,7 @@ from pentad.executor.v1.executor_service_pb2 import (
 from pentad.executor.v1.executor_service_pb2_grpc import ExecutorServiceServicer
 from pentad.orchestrator.v1.orchestrator_service_pb2 import CancelRunRequest, CreateRunRequest
 from pentad.state.v1.event_pb2 import RunResumed
-from pentad.state.v1.message_pb2 import Message, Payload, ToolCall
+from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, Usage
 from pentad.state.v1.run_pb2 import RunSpec, Settlement, UnknownEffect
 from pentad.state.v1.run_service_pb2 import GetRunRequest, RequestPauseRequest, ResumeRunRequest
 from pentad_chassis.errors import ServiceError, Unavailable
@@ -37,6 +40,11 @@ _NOT_RESUMED = frozenset({"RUN_NOT_PAUSED", "SETTLEMENT_MISSING"})
 
 _CALL_S = 5.0
 _CALLS_MAX = 3
+_RISKY = ("shout", "shout")
+"""Asked for more often: nobody but a person can look up whether they took place."""
+
+_NATIVE = 0.25
+"""Part of the calls that may be of any tool; the others are of tools with effects."""
 
 _Answer = TypeVar("_Answer")
 
@@ -62,7 +70,9 @@ class Models(ExecutorServiceServicer):
         if message.text:
             yield ExecuteTurnResponse(text_delta=message.text)
             await asyncio.sleep(chance.expovariate(2.0))
-        yield ExecuteTurnResponse(result=TurnResult(message=message, model="chance"))
+        usage = Usage(input_tokens=chance.randint(1, 9))
+        result = TurnResult(message=message, model="chance", usage=usage)
+        yield ExecuteTurnResponse(result=result)
 
     def _message(self, request: ExecuteTurnRequest, chance: Random) -> Message:
         if request.turn > 1 and chance.random() < 0.3:
@@ -70,9 +80,28 @@ class Models(ExecutorServiceServicer):
         calls = []
         for index in range(chance.randint(1, _CALLS_MAX)):
             what = f"{request.run_id}/{request.turn}/{index}"
-            arguments = Payload(content_type="application/json", text=f'{{"what": "{what}"}}')
-            calls.append(ToolCall(tool=chance.choice(NAMES), arguments=arguments))
+            tool = chance.choice([*NAMES, *_RISKY])
+            if chance.random() < _NATIVE:
+                tool = chance.choice([tool.name for tool in request.tools])
+            text = json.dumps(_arguments(tool, what, chance))
+            arguments = Payload(content_type="application/json", text=text)
+            calls.append(ToolCall(tool=tool, arguments=arguments))
         return Message(tool_calls=calls)
+
+
+def _arguments(tool: str, what: str, chance: Random) -> dict[str, object]:
+    match tool:
+        case "ask_human":
+            return {"question": "Which?"}
+        case "sleep":
+            return {"seconds": chance.choice([0.4, 3.0, 30.0])}
+        case "agent_helper" if chance.random() < 0.5:
+            return {"input": what}
+        case "agent_helper":
+            inputs = [f"{what}/{number}" for number in range(chance.randint(1, 4))]
+            join = chance.choice(["all", "any", "first"])
+            return {"inputs": inputs, "parallelism": chance.randint(1, 3), "join": join, "count": 2}
+    return {"what": what}
 
 
 class Client:
@@ -211,4 +240,5 @@ def spec_of(chance: Random, number: int) -> RunSpec:
         spec.limits.wall_time.FromSeconds(chance.choice([5, 20, 60]))
     if chance.random() < 0.4:
         spec.session_id = f"talk-{chance.randint(1, 2)}"
+        spec.session_policy = chance.choice([ENQUEUE, ENQUEUE, INTERRUPT, ROLL_BACK])
     return spec  # type: ignore[no-any-return] # it is what was made above

@@ -6,14 +6,24 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from simulation.jobs import Jobs
+from simulation.stored import (
+    PAUSED,
+    QUEUED,
+    RUNNING,
+    WAITING,
+    Rules,
+    Stored,
+    refusal,
+)
 from simulation.watch import Watch
 
 from pentad.state.v1 import run_service_pb2 as pb
+from pentad.state.v1.approval_pb2 import Approval
 from pentad.state.v1.event_pb2 import Event, RunResumed
-from pentad.state.v1.run_pb2 import Pause, Run, RunStatus
+from pentad.state.v1.run_pb2 import Pause, Run
 from pentad.state.v1.run_service_pb2_grpc import RunServiceServicer
 from pentad_chassis.clock import SystemClock
 from pentad_chassis.errors import (
@@ -21,78 +31,22 @@ from pentad_chassis.errors import (
     AlreadyExists,
     FailedPrecondition,
     NotFound,
-    ServiceError,
 )
 
-QUEUED, RUNNING, PAUSED = (
-    RunStatus.STATE_QUEUED,
-    RunStatus.STATE_RUNNING,
-    RunStatus.STATE_PAUSED,
-)
 _EVENTS_AT_ONCE = 6
 """Few, so that takeovers read journals in pieces."""
 _SWEEP_S = 0.9
 _ASKED, _BEGUN, _NEW = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the store holds to."""
-
-    fence: bool = True
-    """Only the latest owner of a run appends to it."""
-    begin: bool = True
-    """A call that is in the ledger does not run again unasked."""
-    attempts: bool = True
-    """What was found out about one attempt at a call counts for no other."""
-
-
-@dataclass(slots=True, eq=False)
-class Stored:
-    """A run and all that the store knows of it."""
-
-    run: Run
-    fingerprint: bytes
-    created_ms: int
-    state: RunStatus.State.ValueType = QUEUED
-    rank: tuple[int, int] = (0, 0)
-    fence: int = 0
-    owner: str = ""
-    lease_ends_ms: int = 0
-    journal: list[Event] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    cancel: str | None = None
-    pause: str | None = None
-    withdrawn: RunResumed | None = None
-    resumed: RunResumed | None = None
-    resumes: set[str] = field(default_factory=set)
-    lost: int = 0
-    """Owners that let their lease run out."""
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in {QUEUED, RUNNING, PAUSED}
-
-    def seen(self) -> Run:
-        """Return the run as callers see it."""
-        run = Run()
-        run.CopyFrom(self.run)
-        run.status.state = self.state
-        run.last_seq = len(self.journal)
-        run.cancel_requested = self.cancel is not None and not self.ended
-        run.pause_requested = self.pause is not None and not self.ended
-        if self.state != PAUSED:
-            run.status.ClearField("pause")
-        return run
-
-
 class Runs(RunServiceServicer):
     """The run service; whatever stands between two awaits is one atomic step."""
 
-    def __init__(self, rules: Rules, watch: Watch) -> None:
+    def __init__(self, rules: Rules, watch: Watch, jobs: Jobs) -> None:
         self.stored: dict[str, Stored] = {}
         self._rules = rules
         self._watch = watch
+        self._jobs = jobs
         self._clock = SystemClock()
         self._places = 0
         self._mail: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -101,7 +55,7 @@ class Runs(RunServiceServicer):
     async def CreateRun(
         self, request: pb.CreateRunRequest, context: object
     ) -> pb.CreateRunResponse:
-        run_id = f"run-{request.created.tenant}-{request.request_id}"
+        run_id = _id_of(request.created.tenant, request.request_id)
         if known := self.stored.get(run_id):
             if known.fingerprint != request.fingerprint:
                 raise refusal(AlreadyExists, "REQUEST_ID_REUSED")
@@ -125,7 +79,7 @@ class Runs(RunServiceServicer):
         return response
 
     async def GetRun(self, request: pb.GetRunRequest, context: object) -> pb.GetRunResponse:
-        run_id = request.run_id or f"run-{request.tenant}-{request.request_id}"
+        run_id = request.run_id or _id_of(request.tenant, request.request_id)
         stored = self._find(run_id)
         return pb.GetRunResponse(run=stored.seen(), fingerprint=stored.fingerprint)
 
@@ -194,15 +148,17 @@ class Runs(RunServiceServicer):
             raise refusal(Aborted, "STALE_FENCE")
         if length != seq:
             raise refusal(Aborted, "SEQ_CONFLICT")
+        if any(map(stored.is_overtaken, request.approvals)):
+            raise refusal(Aborted, "SIGNAL_UNHEARD")
         recorded = self._record(stored, request.events, request.append_id)
+        stored.hear(request.heard_signals)
+        for change in request.approvals:
+            stored.change(change, self._now_ms())
+        for job in request.jobs:
+            self._jobs.put(job)
         stored.run.status.CopyFrom(request.status)
         self._watch.appended(stored.fence, request, recorded)
-        if any(event.HasField("run_resumed") for event in recorded):
-            stored.resumed = None
-        if request.status.state == PAUSED:
-            self._rest(stored, parked=bool(request.status.pause.unknown_effects))
-        elif request.status.state != RUNNING:
-            stored.state = request.status.state
+        self._stand(stored, request, recorded)
         return pb.AppendEventsResponse(events=recorded)
 
     async def AppendText(
@@ -216,7 +172,7 @@ class Runs(RunServiceServicer):
         stored = self._find(request.run_id)
         if not stored.ended and stored.cancel is None:
             stored.cancel = request.reason
-        if stored.state in {QUEUED, PAUSED}:
+        if stored.state in {QUEUED, PAUSED, WAITING}:
             stored.state = QUEUED
             self._wait(stored, _ASKED)
         self._post(stored)
@@ -226,10 +182,11 @@ class Runs(RunServiceServicer):
         self, request: pb.RequestPauseRequest, context: object
     ) -> pb.RequestPauseResponse:
         stored = self._find(request.run_id)
-        if stored.state in {QUEUED, RUNNING}:
+        if stored.state in {QUEUED, RUNNING, WAITING}:
             stored.pause = request.reason if stored.pause is None else stored.pause
             stored.withdrawn = None
-        if stored.state == QUEUED:
+        if stored.state in {QUEUED, WAITING}:
+            stored.state = QUEUED
             self._wait(stored, _ASKED)
         self._post(stored)
         return pb.RequestPauseResponse(run=stored.seen())
@@ -241,10 +198,9 @@ class Runs(RunServiceServicer):
         if request.resume_id in stored.resumes:
             return pb.ResumeRunResponse(run=stored.seen())
         if stored.state == PAUSED:
-            if _unsettled(stored.run.status.pause, request.resumed):
-                raise refusal(FailedPrecondition, "SETTLEMENT_MISSING")
-            stored.state, stored.resumed = QUEUED, request.resumed
-            self._wait(stored, _NEW)
+            self.resume(stored, request.resumed)
+            if asked := stored.approvals.get(stored.doubted):
+                asked.state = Approval.STATE_APPROVED
         elif stored.state == QUEUED and stored.pause is not None:
             if stored.cancel is None:
                 self._wait(stored, _NEW)
@@ -257,6 +213,34 @@ class Runs(RunServiceServicer):
         self._watch.note(f"{request.run_id} resumed")
         return pb.ResumeRunResponse(run=stored.seen())
 
+    async def SignalRun(
+        self, request: pb.SignalRunRequest, context: object
+    ) -> pb.SignalRunResponse:
+        stored = self._find(request.run_id)
+        if not stored.ended and request.signal_id not in stored.told_ids:
+            stored.told_ids.add(request.signal_id)
+            self.tell(stored, request.event)
+        return pb.SignalRunResponse(ended=stored.ended)
+
+    def tell(self, stored: Stored, event: Event) -> None:
+        """Put something into a run's inbox; one that waits goes on."""
+        told = Event()
+        told.CopyFrom(event)
+        told.time.CopyFrom(self._time())
+        stored.told.append(told)
+        self._watch.note(f"{stored.run.run_id} told {event.WhichOneof('kind')}")
+        if stored.state == WAITING:
+            stored.state = QUEUED
+            self._wait(stored, _BEGUN)
+        self._post(stored)
+
+    def resume(self, stored: Stored, resumed: RunResumed) -> None:
+        """Let a run go on that rests, if all its doubts are settled."""
+        if _unsettled(stored.run.status.pause, resumed):
+            raise refusal(FailedPrecondition, "SETTLEMENT_MISSING")
+        stored.state, stored.resumed, stored.pause = QUEUED, resumed, None
+        self._wait(stored, _NEW)
+
     def _find(self, run_id: str) -> Stored:
         if run_id not in self.stored:
             raise refusal(NotFound, "RUN_NOT_FOUND")
@@ -267,7 +251,9 @@ class Runs(RunServiceServicer):
         now_ms = self._now_ms()
         runs = self.stored.values()
         expired = [s for s in runs if s.state == RUNNING and s.lease_ends_ms <= now_ms]
-        return expired + sorted((s for s in runs if s.state == QUEUED), key=lambda s: s.rank)
+        woken = [s for s in runs if s.state == WAITING and 0 < s.wake_ms <= now_ms]
+        queued = [s for s in runs if s.state == QUEUED]
+        return expired + sorted(woken + queued, key=lambda s: s.rank)
 
     def _lease(self, stored: Stored, claim: pb.Claim) -> pb.ClaimedRun:
         lost = stored.state == RUNNING
@@ -289,6 +275,7 @@ class Runs(RunServiceServicer):
             pause_requested=stored.pause is not None,
             pause_reason=stored.pause or "",
             resumed=stored.resumed,
+            signals=stored.signals(),
         )
 
     def _rest(self, stored: Stored, *, parked: bool) -> None:
@@ -302,6 +289,28 @@ class Runs(RunServiceServicer):
             return
         stored.state = QUEUED
         self._wait(stored, _BEGUN if stored.cancel is None else _ASKED)
+
+    def _stand(
+        self, stored: Stored, request: pb.AppendEventsRequest, recorded: Sequence[Event]
+    ) -> None:
+        """Have a run stand where its owner says it does."""
+        if any(event.HasField("run_resumed") for event in recorded):
+            stored.resumed = None
+        if request.status.state == PAUSED:
+            self._rest(stored, parked=bool(request.status.pause.unknown_effects))
+        elif request.status.state == WAITING:
+            self._let_wait(stored, request.status.waiting.wake_time.ToMilliseconds())
+        elif request.status.state != RUNNING:
+            stored.state = request.status.state
+            stored.withdraw()
+
+    def _let_wait(self, stored: Stored, wake_ms: int) -> None:
+        """Let a run go until it is told something; what was said before is not slept through."""
+        stored.owner, stored.withdrawn, stored.wake_ms = "", None, wake_ms
+        asked = (stored.cancel, stored.pause) != (None, None)
+        goes_on = asked or stored.signals() is not None
+        stored.state = QUEUED if goes_on else WAITING
+        self._wait(stored, _ASKED if asked else _BEGUN)
 
     def _record(self, stored: Stored, events: Sequence[Event], tag: str) -> list[Event]:
         recorded = []
@@ -342,6 +351,8 @@ class Runs(RunServiceServicer):
             response.cancels.append(pb.CancelSignal(run_id=run_id, reason=stored.cancel))
         if stored.pause is not None:
             response.pauses.append(pb.PauseSignal(run_id=run_id, reason=stored.pause))
+        if signals := stored.signals():
+            response.signals.append(signals)
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
@@ -352,11 +363,9 @@ class Runs(RunServiceServicer):
         return time
 
 
-def refusal(kind: type[ServiceError], reason: str) -> ServiceError:
-    """Return an error as the state service gives it."""
-    error = kind(reason.lower().replace("_", " "))
-    error.reason = reason
-    return error
+def _id_of(tenant: str, request_id: str) -> str:
+    """Return a run's id: without slashes, which part it from the ids of its calls."""
+    return f"run-{tenant}-{request_id.replace('/', '~')}"
 
 
 def _lease_ms(claim: pb.Claim) -> int:

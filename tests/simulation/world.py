@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,22 +12,34 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from harness.fake_budgets import FakeBudgets
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from simulation.agents import agents
+from simulation.approvals import Approvals
+from simulation.approvers import Approvers
+from simulation.jobs import Jobs
 from simulation.judge import judge
-from simulation.ledger import Agents, Ledger, Registry, Sessions
+from simulation.ledger import Agents, Ledger, Registry
 from simulation.loop import Process, VirtualLoop, virtual
 from simulation.network import CALM, Network, Weather
-from simulation.outside import NAMES, TOOLS, Outside, outside
+from simulation.outside import TOOLS, Outside, outside
 from simulation.people import Client, Models, Operator, spec_of
-from simulation.store import Rules, Runs
+from simulation.sessions import Sessions
+from simulation.store import Runs
+from simulation.stored import Rules
 from simulation.watch import Watch
 from simulation.wire import Wire
 
 from pentad.executor.v1.executor_service_pb2_grpc import add_ExecutorServiceServicer_to_server
 from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
-from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from pentad.state.v1.approval_service_pb2_grpc import (
+    ApprovalServiceStub,
+    add_ApprovalServiceServicer_to_server,
+)
+from pentad.state.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
 from pentad.state.v1.effect_service_pb2_grpc import add_EffectServiceServicer_to_server
+from pentad.state.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from pentad.state.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from pentad.state.v1.run_service_pb2_grpc import (
     RunServiceStub,
@@ -116,9 +128,11 @@ class World:
         self.seed = seed
         self.network = Network(loop, seed)
         self.watch = Watch()
-        self.runs = Runs(rules, self.watch)
+        self.jobs = Jobs()
+        self.runs = Runs(rules, self.watch, self.jobs)
+        self.approvals = Approvals(self.runs)
         self.ledger = self.watch.ledger = Ledger(rules, self.watch)
-        self.sessions = Sessions()
+        self.sessions = Sessions(self.runs, self.jobs, self.watch)
         self.outside = Outside(self.network, self.watch)
         self.faults = 0
         self._loop = loop
@@ -136,19 +150,21 @@ class World:
         runs = RunServiceStub(state)
         client = Client(self.network, OrchestratorServiceStub(orchestrator), runs, self.watch)
         operator = Operator(self.network, self.runs, runs, self.outside)
+        approvers = Approvers(self.network, ApprovalServiceStub(state), self.watch)
         for name in self._names():
             self.start(name)
         async with asyncio.TaskGroup() as tasks:
-            operating = tasks.create_task(operator.work())
+            minding = [tasks.create_task(who.work()) for who in (operator, approvers)]
             wishes = [
                 tasks.create_task(client.want(f"r{n}", spec_of(self._chance, n)))
                 for n in range(self._chance.randint(3, 6))
             ]
             await self._trouble()
             await self._calm()
-            accepted = await asyncio.gather(*wishes)
-            await self.until_ended(accepted)
-            operating.cancel()
+            await asyncio.gather(*wishes)
+            await self.until_ended()
+            for task in minding:
+                task.cancel()
         judge(self)
 
     async def close(self) -> None:
@@ -313,22 +329,24 @@ class World:
         )
 
     def _listen(self) -> None:
-        agent = Agent(name="clerk", revision=1, model="chance:1", tools=NAMES)
         self.network.listen(
             "state",
             None,
             partial(add_RunServiceServicer_to_server, self.runs),
             partial(add_SessionServiceServicer_to_server, self.sessions),
             partial(add_EffectServiceServicer_to_server, self.ledger),
-            partial(add_AgentServiceServicer_to_server, Agents(agent)),
+            partial(add_AgentServiceServicer_to_server, Agents(*agents())),
             partial(add_RegistryServiceServicer_to_server, Registry()),
+            partial(add_BudgetServiceServicer_to_server, FakeBudgets()),
+            partial(add_JobServiceServicer_to_server, self.jobs),
+            partial(add_ApprovalServiceServicer_to_server, self.approvals),
         )
 
-    async def until_ended(self, run_ids: Sequence[str]) -> None:
-        """Return once all these runs have ended, or never will."""
+    async def until_ended(self) -> None:
+        """Return once all runs have ended, or never will."""
         gives_up_at_s = self._loop.time() + _END_S
         while self._loop.time() < gives_up_at_s:
-            if all(self.runs.stored[run_id].ended for run_id in run_ids):
+            if all(stored.ended for stored in self.runs.stored.values()):
                 return
             await asyncio.sleep(_STEP_S)
 

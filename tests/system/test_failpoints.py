@@ -24,6 +24,11 @@ RELEASE = {name for name in POINTS if "release" in name}
 CLAIM = {name for name in POINTS if "adopt" in name or "run_claim" in name}
 """Reached only when a run goes from one owner to another."""
 
+OTHER_WAYS = {".job.", ".fire.", ".keep.", ".child."}
+"""See `test_schedules.py`, `test_session_policies.py` and `test_children.py`."""
+
+WALK = [name for name in POINTS if not any(part in name for part in OTHER_WAYS)]
+
 pytestmark = [pytest.mark.system, pytest.mark.long]
 
 OFTEN = {
@@ -62,7 +67,7 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", WALK)
 async def test_a_call_that_fails_once_at(point: str, folder: Path, engine: str) -> None:
     async with open_parts(folder, engine) as parts:
         with armed({point: "raise@1"}) as reached:
@@ -82,7 +87,7 @@ async def test_a_call_that_fails_once_at(point: str, folder: Path, engine: str) 
             name,
             marks=pytest.mark.skipif(not (ALL or name in OFTEN), reason="make test-failpoints"),
         )
-        for name in POINTS
+        for name in WALK
     ],
 )
 async def test_a_process_that_dies_once_at(point: str, folder: Path, engine: str) -> None:

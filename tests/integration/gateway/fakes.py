@@ -13,6 +13,8 @@ from pentad.orchestrator.v1 import orchestrator_service_pb2 as orchestrator_pb
 from pentad.orchestrator.v1 import orchestrator_service_pb2_grpc as orchestrator_grpc
 from pentad.state.v1 import agent_service_pb2 as agent_pb
 from pentad.state.v1 import agent_service_pb2_grpc as agent_grpc
+from pentad.state.v1 import approval_service_pb2 as approval_pb
+from pentad.state.v1 import approval_service_pb2_grpc as approval_grpc
 from pentad.state.v1 import entry_service_pb2 as entry_pb
 from pentad.state.v1 import entry_service_pb2_grpc as entry_grpc
 from pentad.state.v1 import run_service_pb2 as run_pb
@@ -22,6 +24,7 @@ from pentad.state.v1 import session_service_pb2_grpc as session_grpc
 from pentad.state.v1 import trace_service_pb2 as trace_pb
 from pentad.state.v1 import trace_service_pb2_grpc as trace_grpc
 from pentad.state.v1.agent_pb2 import Agent
+from pentad.state.v1.approval_pb2 import Approval, Decision
 from pentad.state.v1.event_pb2 import Event
 from pentad.state.v1.run_pb2 import Run, RunStatus
 from pentad.state.v1.session_pb2 import Session, SessionMessage
@@ -29,7 +32,7 @@ from pentad.state.v1.tool_pb2 import Tool
 from pentad.tools.v1 import tools_service_pb2 as tools_pb
 from pentad.tools.v1 import tools_service_pb2_grpc as tools_grpc
 from pentad_chassis.config import Settings
-from pentad_chassis.errors import Aborted, NotFound, ServiceError, Unavailable
+from pentad_chassis.errors import Aborted, FailedPrecondition, NotFound, ServiceError, Unavailable
 from pentad_chassis.server import Context, serving
 from pentad_chassis.telemetry import silent_telemetry
 
@@ -46,6 +49,10 @@ class EntryNotFound(NotFound):
 
 class VersionMismatch(Aborted):
     reason = "VERSION_MISMATCH"
+
+
+class ApprovalDecided(FailedPrecondition):
+    reason = "APPROVAL_DECIDED"
 
 
 class Entries(entry_grpc.EntryServiceServicer):
@@ -269,6 +276,44 @@ class Orchestrator(orchestrator_grpc.OrchestratorServiceServicer):
         return orchestrator_pb.CancelRunResponse(run=Run(run_id="01run", cancel_requested=True))
 
 
+class Approvals(approval_grpc.ApprovalServiceServicer):
+    """One approval, which any decision decides."""
+
+    def __init__(self, asked: list[Message]) -> None:
+        self.asked = asked
+        self.approval = Approval(
+            approval_id="01run/run.1.0",
+            run_id="01run",
+            kind=Approval.KIND_TOOL_CALL,
+            state=Approval.STATE_PENDING,
+        )
+        self.refusal: ServiceError | None = None
+        """What a decision meets."""
+
+    async def GetApproval(
+        self, request: approval_pb.GetApprovalRequest, context: Context
+    ) -> approval_pb.GetApprovalResponse:
+        self.asked.append(request)
+        return approval_pb.GetApprovalResponse(approval=self.approval)
+
+    async def ListApprovals(
+        self, request: approval_pb.ListApprovalsRequest, context: Context
+    ) -> approval_pb.ListApprovalsResponse:
+        self.asked.append(request)
+        return approval_pb.ListApprovalsResponse(approvals=[self.approval], next_page_token="more")
+
+    async def DecideApproval(
+        self, request: approval_pb.DecideApprovalRequest, context: Context
+    ) -> approval_pb.DecideApprovalResponse:
+        self.asked.append(request)
+        if self.refusal is not None:
+            raise self.refusal
+        approved = request.decision.verdict == Decision.VERDICT_APPROVED
+        self.approval.state = Approval.STATE_APPROVED if approved else Approval.STATE_REFUSED
+        self.approval.decision.CopyFrom(request.decision)
+        return approval_pb.DecideApprovalResponse(approval=self.approval)
+
+
 class Tools(tools_grpc.ToolsServiceServicer):
     """A catalogue of two, not in order; `down` as if it were not there."""
 
@@ -297,6 +342,7 @@ class Peers:
         """What the fakes were asked, in order; keys and tools left out."""
         self.entries = Entries()
         self.runs = Runs(self.asked)
+        self.approvals = Approvals(self.asked)
         self.tools = Tools()
 
     def address(self, name: str) -> str:
@@ -312,6 +358,7 @@ class Peers:
         services = [
             partial(entry_grpc.add_EntryServiceServicer_to_server, self.entries),
             partial(run_grpc.add_RunServiceServicer_to_server, self.runs),
+            partial(approval_grpc.add_ApprovalServiceServicer_to_server, self.approvals),
             partial(agent_grpc.add_AgentServiceServicer_to_server, Agents(self.asked)),
             partial(session_grpc.add_SessionServiceServicer_to_server, Sessions(self.asked)),
             partial(trace_grpc.add_TraceServiceServicer_to_server, Traces()),

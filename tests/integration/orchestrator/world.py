@@ -6,9 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.fake_budgets import FakeBudgets
 from harness.fake_registry import FakeRegistry
 from harness.fake_state import FakeAgents, FakeRuns, FakeSessions, FakeTraces, StoredRun
 from harness.fakes import Behaviour, FakeExecutor, FakeTools, Turn, until
+from simulation.jobs import Jobs
 
 from pentad.executor.v1.executor_service_pb2 import (
     ExecuteTurnRequest,
@@ -20,6 +22,8 @@ from pentad.orchestrator.v1.orchestrator_service_pb2 import CreateRunRequest
 from pentad.orchestrator.v1.orchestrator_service_pb2_grpc import OrchestratorServiceStub
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from pentad.state.v1.budget_service_pb2_grpc import add_BudgetServiceServicer_to_server
+from pentad.state.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall, Usage
 from pentad.state.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from pentad.state.v1.run_pb2 import Run, RunSpec
@@ -47,6 +51,8 @@ class World:
         self.agents = FakeAgents(Agent(name="clerk", revision=3, tools=["add"]))
         self.traces = FakeTraces()
         self.registry = FakeRegistry()
+        self.jobs = Jobs()
+        self.budgets = FakeBudgets()
         self.executor = FakeExecutor(says("done"))
         self.tools = FakeTools(add=returns("5"))
 
@@ -65,6 +71,8 @@ class World:
             partial(add_AgentServiceServicer_to_server, self.agents),
             partial(add_TraceServiceServicer_to_server, self.traces),
             partial(add_RegistryServiceServicer_to_server, self.registry),
+            partial(add_JobServiceServicer_to_server, self.jobs),
+            partial(add_BudgetServiceServicer_to_server, self.budgets),
         )
 
     def executors(self) -> Any:

@@ -19,13 +19,24 @@ from harness.runs import (
     TENANT,
     TURN,
     TURN_DONE,
+    WAITING,
+    WAITS,
     by,
+    numbers,
     seconds,
+    word,
 )
 
 from pentad.state.v1.agent_pb2 import Agent
 from pentad.state.v1.agent_service_pb2 import CreateAgentRequest, ListAgentsRequest
 from pentad.state.v1.agent_service_pb2_grpc import AgentServiceStub
+from pentad.state.v1.approval_pb2 import Approval, Decision
+from pentad.state.v1.approval_service_pb2 import (
+    DecideApprovalRequest,
+    GetApprovalRequest,
+    ListApprovalsRequest,
+)
+from pentad.state.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from pentad.state.v1.effect_service_pb2 import BeginEffectRequest, BeginEffectResponse, EffectKey
 from pentad.state.v1.effect_service_pb2_grpc import EffectServiceStub
 from pentad.state.v1.entry_service_pb2 import GetEntryRequest, PutEntryRequest
@@ -36,12 +47,14 @@ from pentad.state.v1.run_pb2 import RunSpec, RunStatus
 from pentad.state.v1.run_service_pb2 import (
     AppendEventsRequest,
     AppendTextRequest,
+    ApprovalChange,
     ClaimRunsRequest,
     CreateRunRequest,
     GetRunRequest,
     RenewLeasesRequest,
     RequestPauseRequest,
     ResumeRunRequest,
+    SignalRunRequest,
     TailRunRequest,
     TextPiece,
     WaitRunRequest,
@@ -76,6 +89,7 @@ class Client:
         self.effects = EffectServiceStub(channel)  # type: ignore[call-overload]
         self.agents = AgentServiceStub(channel)  # type: ignore[call-overload]
         self.traces = TraceServiceStub(channel)  # type: ignore[call-overload]
+        self.approvals = ApprovalServiceStub(channel)  # type: ignore[call-overload]
 
 
 @asynccontextmanager
@@ -168,6 +182,53 @@ async def test_a_run_rests_and_goes_on(client: Client) -> None:
             ResumeRunRequest(tenant=TENANT, run_id=run_id, resume_id="twice")
         )
     assert (caught.value.reason, caught.value.metadata) == ("RUN_NOT_PAUSED", {"run_id": run_id})
+
+
+async def test_a_run_waits_and_is_told_what_for(client: Client) -> None:
+    made = RunCreated(tenant=TENANT, spec=SPEC)
+    created = await client.runs.CreateRun(
+        CreateRunRequest(request_id="r1", created=made, claim=by("one"))
+    )
+    lease, run_id = created.claimed.lease, created.run.run_id
+    asks = Approval(key="k", kind=Approval.KIND_GATE, state=Approval.STATE_PENDING)
+    await client.runs.AppendEvents(
+        AppendEventsRequest(
+            lease=lease,
+            expected_seq=1,
+            append_id="1",
+            events=[STARTED, WAITS],
+            status=WAITING,
+            approvals=[ApprovalChange(approval=asks)],
+        )
+    )
+
+    signal = SignalRunRequest(tenant=TENANT, run_id=run_id, signal_id="s", event=word(3))
+    assert not (await client.runs.SignalRun(signal)).ended
+    yes = Decision(verdict=Decision.VERDICT_APPROVED, decided_by="ann")
+    name = f"{run_id}/k"
+    decide = DecideApprovalRequest(tenant=TENANT, approval_id=name, decision_id="d", decision=yes)
+    decided = (await client.approvals.DecideApproval(decide)).approval
+
+    claim = ClaimRunsRequest(claim=by("two"), limit=1, wait=seconds(5))
+    (held,) = (await client.runs.ClaimRuns(claim)).runs
+    assert numbers(held.signals)[:1] == [3]
+    assert held.signals.events[1].approval_decided.decision == decided.decision
+    renewal = RenewLeasesRequest(claim=by("two"), leases=[held.lease])
+    assert (await client.runs.RenewLeases(renewal)).signals == [held.signals]
+    heard = AppendEventsRequest(
+        lease=held.lease,
+        expected_seq=held.last_seq,
+        append_id="2",
+        events=held.signals.events,
+        status=RUNNING,
+        heard_signals=2,
+    )
+    await client.runs.AppendEvents(heard)
+    assert not (await client.runs.RenewLeases(renewal)).signals
+    get = GetApprovalRequest(tenant=TENANT, approval_id=name)
+    assert (await client.approvals.GetApproval(get)).approval == decided
+    listed = await client.approvals.ListApprovals(ListApprovalsRequest(tenant=TENANT))
+    assert list(listed.approvals) == [decided]
 
 
 async def test_a_full_schedule_says_when_to_come_back(config: Config) -> None:

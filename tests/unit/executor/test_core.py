@@ -1,7 +1,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
 
 import pytest
+from harness.fake_budgets import FakeBudgets
 from harness.fake_entries import FakeEntries
 from harness.fakes import direct
 from harness.turns import llm_turn
@@ -11,11 +13,14 @@ from pentad.executor.v1.executor_service_pb2 import (
     ExecuteTurnResponse,
     TurnResult,
 )
+from pentad.state.v1.budget_service_pb2 import Price
 from pentad.state.v1.message_pb2 import Message, Payload, ToolCall
 from pentad.state.v1.tool_pb2 import Effect
+from pentad_chassis.clock import FakeClock
 from pentad_chassis.errors import ServiceError
 from pentad_chassis.semconv import PENTAD_RESPONSE_CACHE
 from pentad_chassis.telemetry import Telemetry, open_telemetry, silent_telemetry
+from pentad_executor.budgets import Budgets
 from pentad_executor.cache import ResponseCache
 from pentad_executor.config import Config
 from pentad_executor.core import ExecutorCore, check
@@ -27,7 +32,11 @@ from pentad_executor.errors import (
     ModelUnknown,
 )
 from pentad_executor.metrics import CacheMetrics, ModelMetrics
-from pentad_executor.models import MissingKey, Providers
+from pentad_executor.models import Call, MissingKey, Providers
+from pentad_executor.settlements import Settlements
+
+if TYPE_CHECKING:
+    from pentad.state.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
 
 
 class ScriptedModel:
@@ -40,7 +49,7 @@ class ScriptedModel:
         self.closed = False
 
     async def stream(
-        self, name: str, turn: ExecuteTurnRequest
+        self, name: str, turn: ExecuteTurnRequest, call: Call
     ) -> AsyncGenerator[str | TurnResult, None]:
         assert name == "gpt-4o-mini"
         assert turn.agent.name == "clerk"
@@ -52,6 +61,12 @@ class ScriptedModel:
                 await asyncio.Event().wait()
         finally:
             self.closed = True
+
+    def weigh(self, name: str, turn: ExecuteTurnRequest) -> int:
+        return 0
+
+    def price(self, name: str, input_tokens: int, output_tokens: int) -> Price | None:
+        return None
 
 
 def result(text: str = "", calls: Sequence[ToolCall] = ()) -> TurnResult:
@@ -76,7 +91,9 @@ def core_with(
         telemetry.log,
     )
     metrics = ModelMetrics(telemetry.metrics)
-    return ExecutorCore(providers, cache, telemetry, metrics, turn_timeout_s=30)
+    state: BudgetServiceAsyncStub = direct(FakeBudgets())
+    budgets = Budgets(state, Settlements(state, telemetry.log), Config(), FakeClock())
+    return ExecutorCore(providers, cache, budgets, telemetry, metrics, turn_timeout_s=30)
 
 
 def cached_turn() -> ExecuteTurnRequest:

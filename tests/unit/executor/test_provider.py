@@ -13,6 +13,7 @@ from harness.turns import llm_turn
 from pydantic import SecretStr
 
 from pentad_executor.config import Config
+from pentad_executor.models import Call
 from pentad_executor.openai_models import openai_models
 from pentad_executor.provider import _proxy, open_http
 
@@ -52,7 +53,7 @@ async def test_what_is_read_together_is_passed_on_together_and_nothing_waits_for
     config = Config(openai_api_key=None)
     models = openai_models(config, cast("aiohttp.ClientSession", Http(reads)))
 
-    *pieces, last = [piece async for piece in models.stream("m", llm_turn())]
+    *pieces, last = [piece async for piece in models.stream("m", llm_turn(), Call("id"))]
 
     assert pieces == [said[:7], said[7:]]
     assert not isinstance(last, str)
@@ -68,7 +69,9 @@ async def test_a_prompt_of_megabytes_is_sent_without_a_warning() -> None:
         )
         async with open_http(config) as http:
             models = openai_models(config, http)
-            *_, last = [p async for p in models.stream("m", llm_turn(text="x" * 2 * MEGABYTE))]
+            *_, last = [
+                p async for p in models.stream("m", llm_turn(text="x" * 2 * MEGABYTE), Call("id"))
+            ]
 
     assert not isinstance(last, str)
     assert last.message.text == "long"
@@ -113,7 +116,7 @@ async def test_a_proxy_carries_the_turns(monkeypatch: pytest.MonkeyPatch) -> Non
         config = Config(openai_api_key=None, openai_base_url="http://models.invalid/v1")
         async with open_http(config) as http:
             models = openai_models(config, http)
-            *_, last = [piece async for piece in models.stream("m", llm_turn())]
+            *_, last = [piece async for piece in models.stream("m", llm_turn(), Call("id"))]
 
     assert asked == ["http://models.invalid/v1/chat/completions"]
     assert not isinstance(last, str)

@@ -10,6 +10,7 @@ from pentad.executor.v1.executor_service_pb2 import TurnResult
 from pentad.state.v1.agent_pb2 import Rule
 from pentad.state.v1.message_pb2 import Message, ToolCall
 from pentad_executor.errors import RulesInvalid
+from pentad_executor.models import Call
 from pentad_executor.rules import RulesModel, decide
 
 COUNT = call_rule("count", "look", {"key": "{input.word}"}, input_pattern=r"how many (?P<word>\w+)")
@@ -164,7 +165,7 @@ async def test_an_answer_is_there_at_once_and_costs_nothing() -> None:
     text = "Three tickets are open, and one of them is urgent."
     turn = rules_turn([answer_rule("end", text)])
 
-    [result] = [piece async for piece in RulesModel().stream("clerk", turn)]
+    [result] = [piece async for piece in RulesModel().stream("clerk", turn, Call("id"))]
 
     assert isinstance(result, TurnResult)
     assert result.message == Message(role=Message.ROLE_ASSISTANT, text=text)
@@ -177,7 +178,7 @@ async def test_a_large_input_is_searched_as_well() -> None:
     rule = answer_rule("end", "found {input.n}", input_pattern=r"needle (?P<n>\d+)")
     turn = rules_turn([rule], "hay " * 60_000 + "needle 7")
 
-    *_, result = [p async for p in RulesModel().stream("clerk", turn)]
+    *_, result = [p async for p in RulesModel().stream("clerk", turn, Call("id"))]
 
     assert isinstance(result, TurnResult)
     assert result.message.text == "found 7"

@@ -19,6 +19,11 @@ from pentad.gateway.v1.agent_service_pb2 import (
     ListAgentsRequest,
     UpdateAgentRequest,
 )
+from pentad.gateway.v1.approval_service_pb2 import (
+    DecideApprovalRequest,
+    GetApprovalRequest,
+    ListApprovalsRequest,
+)
 from pentad.gateway.v1.run_service_pb2 import (
     CancelRunRequest,
     CreateRunRequest,
@@ -57,6 +62,9 @@ CHECKS: dict[type[Message], Callable[[Any], list[FieldViolation]]] = {
     CancelRunRequest: validation.cancel_run,
     PauseRunRequest: validation.cancel_run,
     ResumeRunRequest: validation.resume_run,
+    ListApprovalsRequest: validation.list_approvals,
+    GetApprovalRequest: validation.get_approval,
+    DecideApprovalRequest: validation.decide_approval,
     CreateAgentRequest: validation.create_agent,
     UpdateAgentRequest: validation.update_agent,
     GetAgentRequest: validation.get_agent,
@@ -191,6 +199,7 @@ def test_a_run_needs_a_spec() -> None:
         {"tools": ["calculator", *(f"t{i}" for i in range(63))]},
         {"capabilities": [f"c.{i}" for i in range(32)]},
         {"routing": "ROUTING_NEAREST_REGION"},
+        {"limits": {"maxRepeats": 100}, "agents": ["a" * 58]},
         {"responseCache": {"ttl": "1s"}},
         {"responseCache": {"ttl": "604800s"}},
         {"rules": [{"name": f"r{i}", "answer": "x"} for i in range(100)]},
@@ -227,6 +236,8 @@ def test_an_agent_within_its_bounds_is_valid(changes: dict[str, Any]) -> None:
         ({"responseCache": {"ttl": "-60s"}}, ["agent.response_cache.ttl"]),
         ({"capabilities": [f"c{i}" for i in range(33)]}, ["agent.capabilities"]),
         ({"limits": {"maxTurns": 1001}}, ["agent.limits.max_turns"]),
+        ({"limits": {"maxRepeats": 101}}, ["agent.limits.max_repeats"]),
+        ({"agents": ["a" * 59]}, ["agent.agents[0]"]),
         ({"rules": []}, ["agent.rules"]),
         ({"rules": [{"name": f"r{i}", "answer": "x"} for i in range(101)]}, ["agent.rules"]),
         ({"rules": [{"name": "a", "answer": "x" * 256 * KIB}]}, ["agent"]),

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from harness.fakes import fault
+from harness.fake_budgets import FakeBudgets
+from harness.fakes import direct, fault
 from unit.orchestrator.naps import patience
 from unit.orchestrator.story import Story, asks, unknown
 
@@ -19,6 +20,7 @@ from pentad_chassis.errors import (
     Unavailable,
 )
 from pentad_orchestrator import plan
+from pentad_orchestrator.allowances import Allowances
 from pentad_orchestrator.calls import Calls
 from pentad_orchestrator.commands import InvokeTool
 
@@ -50,7 +52,8 @@ def vouched() -> Story:
 async def invoke(tools: Tools, story: Story) -> Event:
     command = plan.decide(story.run)[0]
     assert isinstance(command, InvokeTool)
-    calls = Calls(tools, patience(), FakeClock())  # type: ignore[arg-type]
+    allowances = Allowances(direct(FakeBudgets()), patience(), FakeClock())
+    calls = Calls(tools, allowances, patience(), FakeClock())  # type: ignore[arg-type]
     return await calls.invoke(story.run, command)
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from harness.fake_entries import FakeEntries
 from harness.fake_state import FakeAgents
 from harness.fakes import FakeTools, direct
 
@@ -13,6 +14,7 @@ from pentad_chassis.clock import FakeClock
 from pentad_orchestrator.catalogue import Catalogue
 from pentad_orchestrator.creation import Creation, fingerprint
 from pentad_orchestrator.errors import AgentNotFound, CapabilityNotFound, ToolNotFound
+from pentad_orchestrator.workflows import Workflows
 
 
 async def tool(_: InvokeToolRequest) -> InvokeToolResponse:
@@ -30,7 +32,9 @@ class Peers:
         self.tools = FakeTools(add=tool, sub=tool)
         self.clock = FakeClock()
         catalogue = Catalogue(direct(self.tools), 5.0, self.clock)
-        self.creation = Creation(direct(self.agents), catalogue)
+        self.entries = FakeEntries()
+        workflows = Workflows(direct(self.entries), catalogue)
+        self.creation = Creation(direct(self.agents), workflows, catalogue)
 
     async def pin(self, request_id: str = "r", **spec: Any) -> Any:
         return await self.creation.pin("acme", RunSpec(input="x", **spec), request_id, "00-aa")

@@ -9,7 +9,7 @@ from harness.fakes import direct, until
 from unit.orchestrator.story import simple
 
 from pentad.state.v1.event_pb2 import Event
-from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, ClaimRunsRequest, Lease
+from pentad.state.v1.run_service_pb2 import Claim, ClaimedRun, ClaimRunsRequest, Lease, RunSignals
 from pentad_chassis.clock import FakeClock
 from pentad_chassis.metrics import Metrics
 from pentad_chassis.telemetry import silent_telemetry
@@ -49,6 +49,9 @@ class Driver:
 
     def pause(self, reason: str) -> None:
         self.told.append(f"pause: {reason}")
+
+    def tell(self, signals: RunSignals) -> None:
+        self.told.append(f"tell: {signals.first}")
 
     def revoke(self, reason: str) -> None:
         self.lost = True
@@ -182,3 +185,12 @@ async def test_a_pause_reaches_the_driver_of_its_run_and_no_other() -> None:
 
     assert first.told == ["pause: lunch"]
     assert second.told == []
+
+
+async def test_what_a_run_was_told_goes_to_its_owner_and_to_nobody_else() -> None:
+    async with process() as made:
+        driver = await made.take("07-a")
+        for run_id in ("07-a", "07-gone"):
+            made.owned.tell(RunSignals(run_id=run_id, first=3))
+
+        assert driver.told == ["tell: 3"]

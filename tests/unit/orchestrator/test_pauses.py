@@ -17,7 +17,7 @@ from unit.orchestrator.story import (
 from pentad.state.v1.event_pb2 import Event, RunPaused, RunResumed
 from pentad.state.v1.message_pb2 import Payload, ToolCall
 from pentad.state.v1.run_pb2 import Pause, RunStatus, Settlement
-from pentad_orchestrator import plan
+from pentad_orchestrator import plan, toolcalls
 from pentad_orchestrator.commands import AwaitDeadline, ExecuteTurn, InvokeTool, Sleep
 from pentad_orchestrator.fold import UnexpectedEvent
 
@@ -166,17 +166,17 @@ def test_a_pause_does_not_repeat_arguments_that_are_large() -> None:
 
 def test_calls_in_hand_end_first_and_no_other_is_begun() -> None:
     story = Story().start()
-    story.record(asks(story.run, ["add"] * (plan.CALLS_AT_ONCE + 1)))
+    story.record(asks(story.run, ["add"] * (toolcalls.CALLS_AT_ONCE + 1)))
     story.record(unknown("0.1.3"))
     assert story.kinds[-1] == "effect_unknown"
     assert InvokeTool("0.1.3") not in plan.decide(story.run)
 
-    for number in range(plan.CALLS_AT_ONCE):
+    for number in range(toolcalls.CALLS_AT_ONCE):
         if number != 3:
             assert not story.run.paused
             story.record(returns(f"0.1.{number}"))
     assert story.run.paused
-    assert story.kinds.count("tool_call_started") == plan.CALLS_AT_ONCE
+    assert story.kinds.count("tool_call_started") == toolcalls.CALLS_AT_ONCE
 
 
 def test_a_result_that_was_found_out_is_the_calls_outcome() -> None:

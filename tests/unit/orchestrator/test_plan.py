@@ -19,7 +19,7 @@ from pentad.state.v1.agent_pb2 import Agent, Limits
 from pentad.state.v1.event_pb2 import Event, RunCancelled, StepCompleted, TurnStarted
 from pentad.state.v1.message_pb2 import Usage
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad_orchestrator import plan
+from pentad_orchestrator import plan, toolcalls
 from pentad_orchestrator.bounds import RunBounds, run_bounds, turn_bounds
 from pentad_orchestrator.commands import (
     AwaitDeadline,
@@ -87,10 +87,10 @@ def test_calls_are_started_together_and_their_results_keep_the_order_asked() -> 
 def test_only_so_many_calls_run_at_once() -> None:
     story = Story().start()
     story.record(asks(story.run, ["add"] * 20))
-    assert story.kinds.count("tool_call_started") == plan.CALLS_AT_ONCE
+    assert story.kinds.count("tool_call_started") == toolcalls.CALLS_AT_ONCE
 
     story.record(returns("0.1.3"))
-    assert story.events[-1].tool_call_started.call_id == f"0.1.{plan.CALLS_AT_ONCE}"
+    assert story.events[-1].tool_call_started.call_id == f"0.1.{toolcalls.CALLS_AT_ONCE}"
 
 
 def test_a_tool_that_the_agent_does_not_list_is_never_called() -> None:

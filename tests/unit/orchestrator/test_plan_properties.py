@@ -104,7 +104,7 @@ def test_a_journal_grows_with_its_run_and_not_with_the_square() -> None:
     story = Story(simple(Limits(max_turns=1000, max_tool_calls=10_000))).start()
     while story.run.turn < 800:
         story.record(asks(story.run, ["add"]))
-        story.record(returns(f"0.{story.run.turn}.0"))
+        story.record(returns(f"0.{story.run.turn}.0", f"{story.run.turn}"))
     sizes = [event.ByteSize() for event in story.events[1:]]
 
     assert sum(sizes[-400:]) < 1.2 * sum(sizes[400:800])

@@ -5,10 +5,10 @@ from typing import Any, NoReturn
 
 import pytest
 from harness.fake_registry import FakeRegistry
-from harness.fake_state import FakeRuns, FakeSessions
+from harness.fake_state import FakeRuns
 from harness.fakes import direct, fault
 from unit.orchestrator.naps import Naps, patience
-from unit.orchestrator.story import Story, simple, started
+from unit.orchestrator.story import Story
 
 from pentad.executor.v1.executor_service_pb2 import ExecuteTurnResponse, TurnResult
 from pentad.state.v1.message_pb2 import Message, ToolCall
@@ -24,7 +24,6 @@ from pentad_chassis.errors import (
 from pentad_chassis.telemetry import silent_telemetry
 from pentad_orchestrator import turns as turns_module
 from pentad_orchestrator.config import Config
-from pentad_orchestrator.conversation import Conversation
 from pentad_orchestrator.executors import Executors
 from pentad_orchestrator.text import TextSink
 from pentad_orchestrator.turns import Turns
@@ -152,23 +151,3 @@ async def test_a_conversation_that_no_message_holds_is_refused(
 
     assert event.turn_failed.failure.reason == "CONVERSATION_TOO_LARGE"
     assert not event.turn_failed.retryable
-
-
-@pytest.mark.parametrize(
-    ("began_at", "asked"),
-    [(None, [0]), (4, [4]), (0, [])],
-    ids=["first owner", "later owner", "later owner of a run that began a session"],
-)
-async def test_every_owner_sees_the_history_the_first_one_saw(
-    began_at: int | None, asked: list[int]
-) -> None:
-    sessions = FakeSessions()
-    sessions.messages["s"] = [Message(text=str(number)) for number in range(9)]
-    conversation = Conversation(direct(sessions), patience(), Config())
-    story = Story(simple(session_id="s"))
-    if began_at is not None:
-        story.add(started(1, session_seq=began_at))
-    history = await conversation.history(story.run)
-
-    assert [window.last_seq for window in sessions.windows] == asked
-    assert len(history.messages) == (9 if began_at is None else began_at)

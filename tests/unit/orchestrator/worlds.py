@@ -9,14 +9,16 @@ from unit.orchestrator.story import Story, asks, breaks, errs, returns, says, si
 
 from pentad.state.v1.agent_pb2 import Limits
 from pentad.state.v1.event_pb2 import Event
-from pentad_orchestrator import plan
+from pentad_orchestrator import children, plan
 from pentad_orchestrator.commands import (
     AwaitDeadline,
+    AwaitTimer,
     Command,
     ExecuteTurn,
     InvokeTool,
     SaveSession,
     Sleep,
+    StartChild,
 )
 from pentad_orchestrator.run import InTurn, Run
 
@@ -50,8 +52,10 @@ class World:
                 return self._call(call_id)
             case Sleep():
                 return plan.restarted(run)
-            case AwaitDeadline():
-                return plan.deadline_reached()
+            case AwaitDeadline() | AwaitTimer():
+                return plan.elapsed(run, command)
+            case StartChild(key, index):
+                return children.start(key, index, f"07-{key}-{index}")
             case SaveSession():
                 return plan.completed(run)
 
@@ -81,9 +85,17 @@ worlds = st.builds(
 )
 
 
-def play(world: World, order: Random | None = None, crashes: frozenset[int] = frozenset()) -> Story:
-    """Drive a run to its end; with `order`, outcomes come in any; owners die at `crashes`."""
-    story = world.story().start()
+def play(
+    world: World,
+    order: Random | None = None,
+    crashes: frozenset[int] = frozenset(),
+    story: Story | None = None,
+) -> Story:
+    """Drive a run to its end; with `order`, outcomes come in any; owners die at `crashes`.
+
+    It begins with `story`, or where every run does.
+    """
+    story = (story or world.story()).start()
     for number in range(_EVENTS_MAX):
         if story.run.ended:
             return story
