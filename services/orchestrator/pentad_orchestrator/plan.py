@@ -18,7 +18,7 @@ from pentad.state.v1.event_pb2 import (
     TurnStarted,
 )
 from pentad.state.v1.run_pb2 import RunStatus
-from pentad_orchestrator import failures, parking, pauses, timers, toolcalls
+from pentad_orchestrator import failures, parking, pauses, spending, timers, toolcalls
 from pentad_orchestrator.commands import (
     AwaitDeadline,
     AwaitTimer,
@@ -64,6 +64,9 @@ OWNERS_LOST_MAX = 5
 
 _FOLLOWING_BYTES = 128 * 1024
 """Beside outcomes of 256 KiB and more; an append holds 1 MiB."""
+
+_AT_WORK = frozenset({RunStatus.STATE_QUEUED, RunStatus.STATE_RUNNING})
+"""What was spent where is said when a run rests or ends, and not with each of its steps."""
 
 _BACKOFF_S = 0.5
 _BACKOFF_S_MAX = 60.0
@@ -230,7 +233,6 @@ def status(run: Run) -> RunStatus:
         usage=run.usage,
         turns=run.turns,
         tool_calls=run.tool_calls,
-        spending=run.spending.values(),
         unwinding=run.unwound,
     )
     match run.phase:
@@ -246,4 +248,6 @@ def status(run: Run) -> RunStatus:
             standing.cancel_reason = cancel_reason
             if failure is not None:
                 standing.failure.CopyFrom(failure)
+    if standing.state not in _AT_WORK:
+        standing.spending.extend(spending.listed(run.spending))
     return standing

@@ -1,13 +1,11 @@
 """What a run spent where: by agent and model. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from pentad.state.v1.budget_pb2 import Spending
 from pentad.state.v1.message_pb2 import Usage
 from pentad_orchestrator.usage import total
-
-Ledger = Mapping[tuple[str, str], Spending]
-"""By agent and model."""
 
 NOBODY = "-"
 """Agent and model of what a workflow's node does itself."""
@@ -15,34 +13,42 @@ NOBODY = "-"
 _NOTHING = Usage()
 
 
+class Spent(NamedTuple):
+    """What one model of one agent consumed."""
+
+    usage: Usage
+    turns: int
+    tool_calls: int
+
+
+Ledger = Mapping[tuple[str, str], Spent]
+"""By agent and model."""
+
+
 def added(
     ledger: Ledger, agent: str, model: str, usage: Usage = _NOTHING, turns: int = 0, calls: int = 0
 ) -> Ledger:
     """Return the ledger with more turns and calls of one model of one agent."""
-    return merged(
-        ledger,
-        [Spending(agent=agent, model=model, usage=usage, turns=turns, tool_calls=calls)],
-    )
+    key, more = (agent, model), Spent(usage, turns, calls)
+    before = ledger.get(key)
+    return {**ledger, key: more if before is None else _sum(before, more)}
 
 
 def merged(ledger: Ledger, more: Iterable[Spending]) -> Ledger:
-    """Return the ledger with what else was spent, such as by a run that this one started."""
-    after = dict(ledger)
+    """Return the ledger with what a run spent that this one started."""
     for each in more:
-        key = (each.agent, each.model)
-        before = after.get(key)
-        after[key] = each if before is None else _sum(before, each)
-    return after
+        ledger = added(ledger, each.agent, each.model, each.usage, each.turns, each.tool_calls)
+    return ledger
 
 
-def _sum(before: Spending, more: Spending) -> Spending:
-    usage = before.usage if more.turns == 0 else total(
-        before.usage, more.usage, first=before.turns == 0
-    )  # fmt: skip
-    return Spending(
-        agent=before.agent,
-        model=before.model,
-        usage=usage,
-        turns=before.turns + more.turns,
-        tool_calls=before.tool_calls + more.tool_calls,
-    )
+def listed(ledger: Ledger) -> Iterator[Spending]:
+    """Yield what the ledger holds, for people."""
+    for (agent, model), (usage, turns, calls) in ledger.items():
+        yield Spending(agent=agent, model=model, usage=usage, turns=turns, tool_calls=calls)
+
+
+def _sum(before: Spent, more: Spent) -> Spent:
+    usage = before.usage
+    if more.turns:
+        usage = total(usage, more.usage, first=before.turns == 0)
+    return Spent(usage, before.turns + more.turns, before.tool_calls + more.tool_calls)

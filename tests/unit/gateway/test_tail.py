@@ -14,7 +14,7 @@ from pentad.state.v1.run_service_pb2 import TailRunRequest, TailRunResponse
 from pentad_chassis.clock import FakeClock
 from pentad_chassis.errors import CircuitOpen, NotFound, ServiceError, Unavailable
 from pentad_gateway import tail
-from pentad_gateway.tail import PATIENCE_S, STREAM_S, Patience, follow
+from pentad_gateway.tail import PATIENCE_S, Patience, follow
 
 if TYPE_CHECKING:
     from pentad.state.v1.run_service_pb2_grpc import RunServiceAsyncStub
@@ -106,15 +106,16 @@ async def test_an_error_that_is_no_break_ends_the_tail() -> None:
     assert runs.asked == [""]
 
 
-async def test_a_stream_is_left_when_its_time_is_over() -> None:
-    """A silent one, too: it is read with what is left of the time, which is nothing here."""
+async def test_a_stream_is_left_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent one, too: it is read with what is left of the time, which is little here."""
+    monkeypatch.setattr("pentad_gateway.tail.STREAM_S", 0.2)
     clock = FakeClock()
     runs = Runs([2, 2], hangs=True)
     got = []
     async with aclosing(follow(cast("RunServiceAsyncStub", runs), QUESTION, clock)) as batches:
         async for events in batches:
             got += [event.seq for event in events]
-            clock.advance(STREAM_S / 2)
+            clock.advance(0.1)
 
     assert got == list(range(1, 13))
     assert runs.asked == ["", "c2", "c4"]

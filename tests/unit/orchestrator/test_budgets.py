@@ -15,7 +15,7 @@ from pentad_orchestrator import plan
 from pentad_orchestrator.accounts import accounts_for, accounts_of
 from pentad_orchestrator.allowances import Allowances
 from pentad_orchestrator.bounds import budget_of
-from pentad_orchestrator.spending import added, merged
+from pentad_orchestrator.spending import added, listed, merged
 
 RUN = "07-run"
 BY = BudgetExhausted(
@@ -131,6 +131,7 @@ def test_a_run_says_what_it_spent_where() -> None:
     story = Story(told).start()
     story.record(asks(story.run, ["add"]))
     story.record(returns("0.1.0"))
+    assert not plan.status(story.run).spending
     story.record(says(story.run, "5", Usage(input_tokens=5, output_tokens=2)))
 
     [spent] = plan.status(story.run).spending
@@ -145,7 +146,7 @@ def test_spending_of_children_adds_up_by_agent_and_model() -> None:
     ledger = merged(ledger, [Spending(agent="a", model="m", usage=known, turns=1, tool_calls=2)])
     ledger = merged(ledger, [Spending(agent="b", model="m", usage=Usage(), turns=1)])
 
-    assert [s.agent for s in ledger.values()] == ["a", "b"]
+    assert [s.agent for s in listed(ledger)] == ["a", "b"]
     assert ledger["a", "m"].usage == Usage(input_tokens=2, cost_nano_usd=6)
     assert (ledger["a", "m"].turns, ledger["a", "m"].tool_calls) == (2, 2)
     unpriced = merged(ledger, [Spending(agent="a", model="m", usage=Usage(), turns=1)])

@@ -572,7 +572,9 @@ class RunStatus(_message.Message):
 
     @_builtins.property
     def spending(self) -> _containers.RepeatedCompositeFieldContainer[_budget_pb2.Spending]:
-        """What `usage` and `tool_calls` are made of, by agent and model."""
+        """What `usage` and `tool_calls` are made of, by agent and model; while the run is
+        queued or running it is left out.
+        """
 
     def __init__(
         self,
