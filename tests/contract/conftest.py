@@ -10,13 +10,8 @@ from pentad_state.app import open_core
 from pentad_state.config import Config
 from pentad_state.core import StateCore
 
-BEHIND_SENTINELS = pytest.param("sentinel", marks=pytest.mark.long)
-"""One server again, as far as scripts can tell; its own tests are `test_moves.py`."""
 
-CORE_ENGINES = [BEHIND_SENTINELS if kind == "sentinel" else kind for kind in ENGINES]
-
-
-@pytest.fixture(scope="session", params=CORE_ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of an engine that all tests share."""
     with running_engine(request.param) as url:

@@ -19,11 +19,15 @@ from redis.sentinel import Sentinel
 
 from pentad_state.engine import find_binary
 
-SINGLE = ("valkey", "redis")
+SINGLE = ("valkey", pytest.param("redis", marks=pytest.mark.long))
 """The embedded one, and the distribution's."""
 
-ENGINES = (*SINGLE, "cluster", "sentinel")
-"""And several servers: three that share the slots, and a primary behind sentinels."""
+ENGINES = (*SINGLE, "cluster", pytest.param("sentinel", marks=pytest.mark.long))
+"""And several servers: three that share the slots, and a primary behind sentinels.
+
+The embedded one and the shards show what differs soonest; the others have their turn in the long
+run.
+"""
 
 PASSWORD = "pass word"
 PRIMARY = "main"
