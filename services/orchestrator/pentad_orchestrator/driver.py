@@ -196,11 +196,18 @@ class Driver:
                     break
                 await self._wake.wait()
                 self._wake.clear()
-                if self._cancel_reason is not None and plan.cancelled(run, self._cancel_reason):
+                if self._ends_now(run):
                     await self._in_flight.stop()
                 run = await self._record(run, self._take_news(run))
             self._parking.watch(False)
             await self._in_flight.stop()
+
+    def _ends_now(self, run: Run) -> bool:
+        """Whether a cancel leaves nothing to do; a graph has its calls end, and takes back."""
+        if self._cancel_reason is None:
+            return False
+        end = plan.cancelled(run, self._cancel_reason)
+        return end is not None and end.HasField("run_cancelled")
 
     async def _begin(self, run: Run) -> Run:
         asked = [Event(run_resumed=self._claimed.resumed)] * self._claimed.HasField("resumed")

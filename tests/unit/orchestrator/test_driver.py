@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from harness.fakes import fault
 from simulation.loop import virtual
+from unit.orchestrator import graphs
 from unit.orchestrator.naps import patience
 from unit.orchestrator.story import asks, says
 from unit.orchestrator.waits import CALL, created, decided
@@ -78,6 +79,7 @@ class Performer:
     def __init__(self, first: Callable[[Run], Event]) -> None:
         self._first = first
         self.invoked: list[str] = []
+        self.lasts_s = 0.0
         self.breaks = False
         self.conversation = self
 
@@ -91,6 +93,7 @@ class Performer:
             return self._first(run) if command.turn == 1 else says(run, "done")
         assert isinstance(command, InvokeTool)
         self.invoked.append(command.call_id)
+        await asyncio.sleep(self.lasts_s)
         event = Event()
         event.tool_call_completed.call_id = command.call_id
         event.tool_call_completed.result.text = "5"
@@ -268,5 +271,22 @@ def test_a_run_that_a_defect_ends_tells_its_parent() -> None:
         (job,) = owned.store.appends[-1].jobs
         assert job.signal_run.run_id == "03-parent"
         assert job.signal_run.event.child_ended.status.failure.reason == "INTERNAL"
+
+    play(scene())
+
+
+def test_a_cancel_has_a_graphs_call_end_and_does_not_begin_it_again() -> None:
+    """Cut off, a call that must not be repeated would be one of which nobody knows."""
+
+    async def scene() -> None:
+        owned = Owned("", "", graphs.created(graphs.workflow({"a": graphs.tool()})))
+        owned.performer.lasts_s = 1.0
+        asyncio.get_running_loop().call_later(0.5, owned.driver.cancel, "enough")
+        await owned.driver.drive()
+
+        assert len(owned.performer.invoked) == 1
+        kinds = owned.store.kinds
+        assert kinds.index("unwinding_started") < kinds.index("tool_call_completed")
+        assert owned.store.appends[-1].status.state == RunStatus.STATE_CANCELLED
 
     play(scene())
